@@ -1,0 +1,191 @@
+"""The sidecar: the owner's record and the epoch, in a file beside the lock file.
+
+Not in the lock file itself, which any program may open, lock and truncate. Not mapped into memory, since a mapped
+file that somebody truncates kills whoever touches it. The layout:
+
+    0     head    magic, length of who, length of the body, epoch, since, checksum
+    36    body    who (JSON: pid, started, host, worker, command), then why (text)
+    1024  line    the processes that wait (see waiting.py)
+
+The record stays when the lock is given back: it holds the newest epoch. It lies within one page, so a process that is
+killed leaves either the old record or the new one. A record that does not check (power loss, or somebody's edit) or
+that is missing is answered by starting again from the clock in microseconds: an acquisition takes longer than one
+microsecond, so that is above every epoch ever counted from an earlier reading of the clock.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from zlib import crc32
+
+import orjson
+
+from oarlock.locking import owner as owners
+from oarlock.locking.files import Identity, identity_at, identity_of, open_for_reading, open_private, read_at, write_at
+from oarlock.locking.owner import Owner
+
+#: Where the line of those who wait begins; the record must end before.
+LINE_OFFSET = 1024
+#: Bytes of the whole file, had from the disk once so that a full disk cannot refuse a later record.
+SIZE = 2048
+
+_MAGIC = b"OAR1"
+_FACTS = struct.Struct("<4sIIQd")
+_CHECK = struct.Struct("<I")
+_HEAD_SIZE = _FACTS.size + _CHECK.size
+#: Bytes of each text, so that all of it lies before the line.
+_NAME_SIZE, _WHO_SIZE, _WHY_SIZE = 160, 700, 240
+#: A reader without the lock may meet a record while it is being written; so often it reads again.
+_READINGS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class _Record:
+    head: bytes
+    epoch: int
+    since: float
+    who: bytes
+    why: bytes
+
+
+def _read(fd: int) -> _Record | None:
+    data = read_at(fd, LINE_OFFSET, 0)
+    if len(data) < _HEAD_SIZE:
+        return None
+    magic, who_size, body_size, epoch, since = _FACTS.unpack_from(data)
+    if magic != _MAGIC or not who_size <= body_size <= LINE_OFFSET - _HEAD_SIZE:
+        return None
+    body = data[_HEAD_SIZE : _HEAD_SIZE + body_size]
+    (check,) = _CHECK.unpack_from(data, _FACTS.size)
+    if check != crc32(body, crc32(data[: _FACTS.size])):
+        return None
+    return _Record(data[:_HEAD_SIZE], epoch, since, body[:who_size], body[who_size:])
+
+
+def _who(worker: str) -> bytes:
+    pid = os.getpid()
+    who: list[object] = [pid, owners.started_at(pid)]
+    who += (_short(text) for text in (owners.this_host(), worker, owners.this_command()))
+    line = orjson.dumps(who)
+    return line if len(line) <= _WHO_SIZE else orjson.dumps([*who[:2], "", "", ""])
+
+
+def _short(text: str) -> str:
+    return text.encode("utf-8", "replace")[:_NAME_SIZE].decode("utf-8", "ignore")
+
+
+class Sidecar:
+    """One process's view of the record; everything but ``look`` is for whoever has the lock."""
+
+    def __init__(self, path: Path, *, worker: str) -> None:
+        self.path = path
+        self.fd = -1
+        #: The highest epoch this object has met; a record below it is never believed.
+        self.seen = 0
+        self._worker = worker
+        self._identity: Identity | None = None
+        self._who = b""
+        #: The head last written by this object: if it is still there, nobody else was owner since.
+        self._mine = b""
+        self._mine_body = b""
+
+    def open(self) -> None:
+        """Open the file, made at its full size if it is not there."""
+        self.fd = open_private(self.path)
+        self._identity = identity_of(self.fd)
+        self._mine = b""
+        if os.fstat(self.fd).st_size < SIZE:
+            # The last byte alone: this is not under the lock, and another process may have written a record by now.
+            write_at(self.fd, b"\0", SIZE - 1)
+        self._who = _who(self._worker)
+
+    def close(self) -> None:
+        """Close the file; what was seen is remembered."""
+        if self.fd >= 0:
+            os.close(self.fd)
+        self.fd = -1
+        self._mine = b""
+
+    def is_current(self) -> bool:
+        """Tell whether the open file is still the one at the path."""
+        return self._identity is not None and identity_at(self.path) == self._identity
+
+    def step(self, why: str) -> int:
+        """Raise the epoch by one if nobody else was owner since this object was; else return 0 and write nothing."""
+        if not self._mine or read_at(self.fd, _HEAD_SIZE, 0) != self._mine:
+            return 0
+        return self._write(self.seen + 1, why)
+
+    def advance(self, why: str) -> int:
+        """Raise the epoch above every one that was."""
+        found = _read(self.fd)
+        newest = int(time.time() * 1_000_000) if found is None else found.epoch
+        return self._write(max(newest, self.seen) + 1, why)
+
+    def lift(self, floor: int, why: str) -> int:
+        """Raise the epoch above the floor."""
+        return self._write(max(floor, self.seen) + 1, why)
+
+    def newest(self, epoch: int) -> int:
+        """Tell the newest epoch to the owner with this one, and write its record again if it is gone.
+
+        Whoever has the lock wrote the newest record; a lower or unreadable one is damage, mended here.
+        """
+        if read_at(self.fd, _HEAD_SIZE, 0) == self._mine and self.is_current():
+            return epoch
+        if not self.is_current():
+            body, mine = self._mine_body, self._mine
+            self.close()
+            self.open()
+            self._mine, self._mine_body = mine, body
+        found = _read(self.fd)
+        if found is not None and found.head != self._mine and found.epoch >= epoch:
+            self.seen = max(self.seen, found.epoch)
+            return max(found.epoch, epoch + 1)
+        write_at(self.fd, self._mine + self._mine_body, 0)
+        return epoch
+
+    def _write(self, epoch: int, why: str) -> int:
+        body = self._who + why.encode("utf-8", "replace")[:_WHY_SIZE]
+        facts = _FACTS.pack(_MAGIC, len(self._who), len(body), epoch, time.time())
+        mine = facts + _CHECK.pack(crc32(body, crc32(facts)))
+        self._mine = b""
+        write_at(self.fd, mine + body, 0)
+        self._mine, self._mine_body, self.seen = mine, body, epoch
+        return epoch
+
+
+def look(path: Path) -> Owner | None:
+    """Read the newest record at the path, whoever has the lock; None if there is none that checks."""
+    fd = open_for_reading(path)
+    if fd is None:
+        return None
+    try:
+        for _ in range(_READINGS):
+            found = _read(fd)
+            if found is not None:
+                return _owner(found)
+    finally:
+        os.close(fd)
+    return None
+
+
+def _owner(found: _Record) -> Owner | None:
+    try:
+        pid, started, host, worker, command = orjson.loads(found.who)
+        return Owner(
+            int(pid),
+            float(started),
+            str(host),
+            str(worker),
+            str(command),
+            found.why.decode("utf-8", "replace"),
+            found.since,
+            found.epoch,
+        )
+    except (ValueError, TypeError):
+        return None

@@ -1,0 +1,276 @@
+"""Intake: what one call of ``run()`` or ``extract()`` takes in becomes packages, committed together with the state."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from oarlock.errors import ConfigurationError, InvalidName, OarlockError
+from oarlock.pipelines.files import export_schemas, import_schema
+from oarlock.pipelines.target import reference_to_document
+from oarlock.resources import Hints, make_hints
+from oarlock.schema.naming import Naming, default_schema_name
+from oarlock.settings import check_pipeline_name
+from oarlock.state.base import PackageRecord, Transaction
+from oarlock.steps.commit import RunState, commit_packages, put_if_other
+from oarlock.steps.extract import extract_resource
+from oarlock.steps.normalize import Normalizer
+from oarlock.steps.plan import Plan, plan
+from oarlock.steps.raw import RawWriter
+from oarlock.steps.refresh import refreshed
+from oarlock.steps.schemas import SchemaInHand
+from oarlock.steps.spool import PackageWriter
+from oarlock.values import LoadId, PackageState, Refresh, WriteDisposition, new_load_id, new_run_id
+
+if TYPE_CHECKING:
+    from oarlock.pipelines.pipeline import Pipeline
+
+#: Progress is told to the collector and the log at most this often, so that rows cost nothing.
+PROGRESS_EVERY_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """The options of one call, checked."""
+
+    hints: Hints
+    schema: str | None
+    destination: Any
+    staging: Any
+    dataset_name: str | None
+    refresh: Refresh | None
+    wait: bool
+    task: str | None  # of a coordinator, so that it can look up whether a dead worker's task was committed
+
+
+def read_options(options: Mapping[str, Any], pipeline: Pipeline) -> RunOptions:
+    """Check the options of a call.
+
+    Raises:
+        TypeError: there is no such option.
+        ConfigurationError: an option has a value that cannot work.
+    """
+    left = dict(options)
+    hint_names = ("table_name", "write_disposition", "columns", "primary_key", "merge_key", "max_table_nesting")
+    hints = make_hints(**{name: left.pop(name) for name in hint_names if name in left})
+    schema = left.pop("schema", None)
+    read = RunOptions(
+        hints=hints,
+        schema=getattr(schema, "name", schema),
+        destination=left.pop("destination", None),
+        staging=left.pop("staging", None),
+        dataset_name=left.pop("dataset_name", None),
+        refresh=left.pop("refresh", None) or pipeline.refresh,
+        wait=left.pop("wait", pipeline.knobs.wait),
+        task=left.pop("task", None),
+    )
+    if left:
+        raise TypeError(f"run() and extract() have no option {next(iter(left))!r}")
+    if read.hints.write_disposition == "skip":
+        raise ConfigurationError("write_disposition 'skip' is for tables that are never loaded; there is nothing to run")
+    if not isinstance(read.wait, bool):
+        raise ConfigurationError(f"wait {read.wait!r} is neither True nor False")
+    if read.refresh not in (None, "drop_sources", "drop_resources", "drop_data"):
+        raise ConfigurationError(f"refresh {read.refresh!r} is not 'drop_sources', 'drop_resources' or 'drop_data'")
+    return read
+
+
+class Taker(Protocol):
+    """What batches are handed to."""
+
+    def add_rows(self, hints: Any, rows: list[Any]) -> None: ...
+    def add_arrow(self, hints: Any, table: Any, *, system_columns: bool) -> None: ...
+
+
+@dataclass(slots=True)
+class OpenPackage:
+    """A package that is being written."""
+
+    load_id: LoadId
+    schema_name: str
+    writer: PackageWriter
+    hand: SchemaInHand | None
+    created_at: float
+    dispositions: dict[str, WriteDisposition] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+class Intake:
+    """Takes in the data of one call; ``commit`` makes all its packages and its state change durable at once."""
+
+    def __init__(self, pipeline: Pipeline, options: RunOptions, *, normalize: bool) -> None:
+        self._pipeline, self._options, self._normalize = pipeline, options, normalize
+        self._member = pipeline.member
+        self._run_id = new_run_id()
+        self._open: list[OpenPackage] = []
+        self._committed = False
+        self._told_at = 0.0
+        self._progress: dict[str, int] = {}
+        self.state = RunState(self._member.store)
+        self.default_schema = pipeline.default_schema_name or default_schema_name(pipeline.pipeline_name)
+        self._first_source: str | None = None
+        destination = pipeline.destination
+        self._length = destination.capabilities.max_identifier_length if destination else NO_LIMIT
+        self._supports_nul = destination.capabilities.supports_nul if destination else True
+        if normalize:
+            pipeline.target(step="run")  # refuses to take rows in that could go nowhere
+
+    def take(self, data: Any) -> None:
+        """Run all resources to their ends, their rows into the files of packages."""
+        plans = plan(data, hints=self._options.hints, default_schema=self.default_schema, forced_schema=self._options.schema)
+        for one in plans:
+            with self._pipeline.collector(f"Extract {one.schema_name}"):
+                self._take_plan(one)
+
+    def _take_plan(self, one: Plan) -> None:
+        if self._first_source is None:
+            self._first_source = one.schema_name
+        package = self._begin(check_schema_name(one.schema_name), [resource.name for resource in one.resources])
+        taker = self._taker(package)
+        naming = Naming(self._length)
+        for resource in one.resources:
+            if resource.hints.write_disposition == "replace":
+                self.state.forget_resource(one.schema_name, resource.name)
+            found = extract_resource(
+                resource, taker, batch_rows=self._pipeline.knobs.batch_max_rows, progress=self._progressed
+            )
+            for table, disposition in found.items():
+                package.dispositions[naming.table(table)] = disposition
+        self._tell_progress()
+        if isinstance(taker, RawWriter):
+            taker.finish()
+        package.options.update(self._clearing(package))
+
+    def _begin(self, schema_name: str, resources: list[str]) -> OpenPackage:
+        load_id = new_load_id()
+        writer = PackageWriter(
+            self._member.packages_folder, load_id, self._member.worker, file_bytes=self._pipeline.knobs.file_max_bytes
+        )
+        hand = None
+        if self._normalize:
+            import_schema(self._pipeline, schema_name)
+            hand = SchemaInHand(self._member.store, schema_name, worker=self._member.worker, told=self._member.told)
+        package = OpenPackage(load_id, schema_name, writer, hand, time.time())
+        self._open.append(package)
+        if hand is not None and self._options.refresh is not None:
+            package.options.update(refreshed(self._options.refresh, hand, self.state, resources))
+        return package
+
+    def _taker(self, package: OpenPackage) -> Any:
+        if package.hand is None:
+            return RawWriter(package.writer, package.options)
+        return Normalizer(
+            package.hand.schema,
+            load_id=package.load_id,
+            grow=package.hand.grow,
+            sink=package.writer.add,
+            max_identifier_length=self._length,
+            supports_nul=self._supports_nul,
+        )
+
+    def _clearing(self, package: OpenPackage) -> dict[str, Any]:
+        """Name the tables to be emptied though no row may come for them: a replace by nothing is a replace too."""
+        if package.hand is None:
+            return {}
+        known = package.hand.schema.tables
+        replaced = [table for table, how in package.dispositions.items() if how == "replace" and table in known]
+        empty = list(package.options.get("truncate_tables", ()))
+        return {"truncate_tables": [*empty, *replaced]} if empty or replaced else {}
+
+    def _progressed(self, table: str, rows: int) -> None:
+        self._progress[table] = self._progress.get(table, 0) + rows
+        if time.monotonic() - self._told_at >= PROGRESS_EVERY_S:
+            self._tell_progress()
+
+    def _tell_progress(self) -> None:
+        self._told_at = time.monotonic()
+        for table, rows in self._progress.items():
+            self._pipeline.collector.update(table, rows)
+            self._member.told("rows.extracted", run=self._run_id, table=table, rows=rows)
+        self._progress.clear()
+
+    def commit(self) -> list[PackageRecord]:
+        """Make the files durable, then commit packages and state in one transaction; give the packages."""
+        records = [record for package in self._open if (record := self._record(package)) is not None]
+        if not records and self.state.changes() is None:
+            return []
+        try:
+            commit_packages(self._member.store, records, self.state, author=self._member.worker, puts=self._puts)
+        except BaseException:
+            # Past the point of no return an error means "unknown": only the store can tell.
+            self._committed = self._may_be_in_store(records)
+            raise
+        self._committed = True
+        if self._normalize:
+            export_schemas(self._pipeline, {record.schema_name for record in records})
+        for record in records:
+            self._member.told("package.committed", run=self._run_id, load=record.load_id, rows=record.rows, schema=record.schema_name)
+        return records
+
+    def _record(self, package: OpenPackage) -> PackageRecord | None:
+        jobs = package.writer.seal()
+        clears = package.options.get("truncate_tables") or package.options.get("drop_tables")
+        if not jobs and not clears and self.state.changes() is None:
+            return None
+        schema = package.hand.schema if package.hand is not None else None
+        state: PackageState = "normalized" if package.hand is not None else "extracted"
+        options = dict(package.options)
+        if self._options.task is not None:
+            options["task"] = self._options.task
+        if self._pipeline.destination is not None:
+            target = self._pipeline.target()
+            options["destination"] = reference_to_document(target.destination.reference())
+            options["dataset_name"] = target.dataset_name
+        return PackageRecord(
+            load_id=package.load_id,
+            state=state,
+            schema_name=package.schema_name,
+            schema_version=schema.version if schema is not None else 0,
+            schema_hash=schema.version_hash if schema is not None else "",
+            jobs=jobs,
+            author=self._member.worker,
+            run_id=self._run_id,
+            created_at=package.created_at,
+            committed_at=time.time(),
+            dispositions=package.dispositions,
+            options=options,
+        )
+
+    def _puts(self, tx: Transaction) -> None:
+        if tx.get(("default_schema_name",)) is None:
+            put_if_other(tx, ("default_schema_name",), self._first_source or self.default_schema)
+        for package in self._open:
+            if package.hand is not None:
+                package.hand.keep(tx)
+
+    def _may_be_in_store(self, records: list[PackageRecord]) -> bool:
+        try:
+            with self._member.store.snapshot() as snapshot:
+                return any(snapshot.package(record.load_id) is not None for record in records)
+        except (OarlockError, OSError):
+            return True
+
+    def discard(self) -> None:
+        """Take the files back, unless the store may name them."""
+        if not self._committed:
+            for package in self._open:
+                package.writer.discard()
+
+
+#: Identifiers of a pipeline without a destination may have any length that a destination takes.
+NO_LIMIT = 65_536
+
+
+def check_schema_name(name: str) -> str:
+    """Refuse a schema name that could not name a file or a section.
+
+    Raises:
+        InvalidName: with the reason.
+    """
+    try:
+        check_pipeline_name(name)
+    except OarlockError as error:
+        raise InvalidName("schema", name, str(error)) from error
+    return name

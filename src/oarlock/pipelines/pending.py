@@ -1,0 +1,79 @@
+"""Pending: packages that ``extract()`` left are normalized here, each by one process."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from oarlock.pipelines.intake import NO_LIMIT
+from oarlock.schema.naming import Naming
+from oarlock.state.base import PackageRecord
+from oarlock.steps.normalize import Normalizer
+from oarlock.steps.raw import HINTS, normalize_jobs
+from oarlock.steps.schemas import SchemaInHand
+from oarlock.steps.spool import PackageWriter, check_job, remove_files
+
+if TYPE_CHECKING:
+    from oarlock.pipelines.pipeline import Pipeline
+
+#: Files of a normalized package are numbered from here, so that they never meet those of the extracted one.
+FIRST_FILE = 1_000
+
+
+def normalize_extracted(pipeline: Pipeline) -> list[PackageRecord]:
+    """Normalize all extracted packages, oldest first; who waited for another to do so finds none left."""
+    member = pipeline.member
+    done = []
+    with member.normalizing.hold("normalize packages", timeout_s=pipeline.knobs.lock_timeout_s):
+        with member.store.snapshot() as snapshot:
+            waiting = snapshot.packages("extracted")
+        for record in waiting:
+            done.append(_normalize(pipeline, record))
+    return done
+
+
+def _normalize(pipeline: Pipeline, record: PackageRecord) -> PackageRecord:
+    member = pipeline.member
+    for job in record.jobs:
+        check_job(member.packages_folder, job, contents=True, pipeline_name=pipeline.pipeline_name, load_id=record.load_id)
+    destination = pipeline.target(record.options, step="normalize").destination
+    length = destination.capabilities.max_identifier_length
+    hand = SchemaInHand(member.store, record.schema_name, worker=member.worker, told=member.told)
+    writer = PackageWriter(member.packages_folder, record.load_id, member.worker, first_file=FIRST_FILE)
+    try:
+        normalizer = Normalizer(
+            hand.schema,
+            load_id=record.load_id,
+            grow=hand.grow,
+            sink=writer.add,
+            max_identifier_length=min(length, NO_LIMIT),
+            supports_nul=destination.capabilities.supports_nul,
+        )
+        normalize_jobs(member.packages_folder, list(record.jobs), record.options, normalizer)
+        jobs = writer.seal()
+    except BaseException:
+        writer.discard()
+        raise
+    made = replace(
+        record,
+        state="normalized",
+        schema_version=hand.schema.version,
+        schema_hash=hand.schema.version_hash,
+        jobs=jobs,
+        author=member.worker,
+        dispositions={Naming(length).table(table): how for table, how in record.dispositions.items()},
+        options=_options(record, hand, length),
+    )
+    with member.store.transaction("commit normalized package") as tx:
+        hand.keep(tx)
+        tx.put_package(made)
+    remove_files(member.packages_folder, record.jobs)
+    member.told("package.committed", load=record.load_id, rows=made.rows, schema=record.schema_name)
+    return made
+
+
+def _options(record: PackageRecord, hand: SchemaInHand, length: int) -> dict[str, object]:
+    options = {key: value for key, value in record.options.items() if key != HINTS}
+    tables = [Naming(length).table(table) for table, how in record.dispositions.items() if how == "replace"]
+    known = [table for table in tables if table in hand.schema.tables]
+    return {**options, "truncate_tables": known} if known else options

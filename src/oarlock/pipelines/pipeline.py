@@ -1,0 +1,462 @@
+"""Class Pipeline: the face that users hold, in the coordinator and in every worker alike."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from oarlock.destinations.base import Destination, SqlClient
+from oarlock.destinations.registry import from_reference, resolve
+from oarlock.errors import PipelineConfigMissing, PipelineNotActive, SaltMismatch, SchemaNotFound
+from oarlock.logs.collector import Collector
+from oarlock.logs.faces.choice import resolve_collector
+from oarlock.pipelines.active import active_pipeline, set_active
+from oarlock.pipelines.membership import Membership
+from oarlock.pipelines.schemas import Schemas
+from oarlock.pipelines.target import Target, reference_from_document, reference_to_document
+from oarlock.schema.document import Schema
+from oarlock.schema.naming import Naming
+from oarlock.settings import PipelineSettings, Settings
+from oarlock.state.documents import join, split
+from oarlock.state.versions import STATE_ENGINE_VERSION, state_hash
+from oarlock.steps.commit import put_if_other
+
+if TYPE_CHECKING:
+    from oarlock.destinations.dataset import Dataset
+    from oarlock.knobs import RuntimeSettings
+    from oarlock.pipelines.info import ExtractInfo, LoadInfo, LoadPackageId, LoadPackageInfo, LoadJobInfo, NormalizeInfo
+    from oarlock.pipelines.trace import PipelineTrace
+
+#: Identifiers of a pipeline without a destination are as long as its longest known destination takes.
+NO_DESTINATION_LENGTH = 65_536
+DATASET_SUFFIX = "_dataset"
+
+
+class Pipeline:
+    """A named pipeline: a working folder, a destination with a dataset, and the state that runs share.
+
+    Make one with ``oarlock.pipeline()``, join one that is there with ``oarlock.attach()``. An object belongs to the
+    process that made it; used in a forked child, it joins again as a worker of its own.
+    """
+
+    def __init__(self, settings: PipelineSettings, member: Membership, *, attached: bool) -> None:
+        self._settings, self._member = settings, member
+        self.attached_pipeline = attached
+        self.pipeline_name = settings.pipeline_name
+        self.refresh = settings.refresh
+        self.collector: Collector = resolve_collector(settings.progress)
+        self._knobs: RuntimeSettings | None = None
+        self._targets: dict[str, Target] = {}
+        self._trace: PipelineTrace | None = None
+        self._synced = False
+        self._unflushed: list[str] = []
+        self._salt_unknown = False
+        self._destination: Destination | None = None
+        self._staging: Destination | None = None
+        self._dataset_name: str | None = None
+
+    # --- who and where ---------------------------------------------------------------------------------------------
+
+    def __repr__(self) -> str:
+        shown = {
+            "pipeline_name": self.pipeline_name,
+            "destination": self._destination.name if self._destination else None,
+            "staging": self._staging.name if self._staging else None,
+            "dataset_name": self.dataset_name,
+            "default_schema_name": self.default_schema_name,
+            "schema_names": self.schema_names,
+            "first_run": self.first_run,
+            "dev_mode": self.dev_mode,
+            "is_active": self.is_active,
+            "pipelines_dir": str(self.pipelines_dir),
+            "working_dir": self.working_dir,
+        }
+        return f"<oarlock.pipeline({', '.join(f'{k}={v!r}' for k, v in shown.items() if v is not None)})>"
+
+    @property
+    def member(self) -> Membership:
+        """This process's membership in the working folder; a forked child joins anew."""
+        if self._member.pid != os.getpid():
+            self._member = Membership.open(self._member.folder, self.pipeline_name, durability=self._member.store.durability)
+            self._targets, self._unflushed = {}, []
+        return self._member
+
+    @property
+    def pipelines_dir(self) -> str:
+        """The folder that holds the working folders."""
+        return str(self._settings.pipelines_dir)
+
+    @property
+    def working_dir(self) -> str:
+        """The working folder."""
+        return str(self._member.folder)
+
+    @property
+    def worker_id(self) -> str:
+        """The id of this process as a worker of the pipeline."""
+        return self.member.worker
+
+    @property
+    def pipeline_salt(self) -> str:
+        """The salt for hashing values in your own code; a secret.
+
+        Raises:
+            SaltMismatch: the pipeline was created with a salt, and it was not given to this process.
+        """
+        if self._salt_unknown:
+            raise SaltMismatch(self.pipeline_name)
+        return self._settings.pipeline_salt.reveal()
+
+    @property
+    def knobs(self) -> RuntimeSettings:
+        """The limits and waits of this pipeline's runs."""
+        if self._knobs is None:
+            from oarlock.knobs import RuntimeSettings
+
+            self._knobs = RuntimeSettings.load(pipeline_name=self.pipeline_name)
+            self.member.begin_log(level=self._knobs.log_level, write=self._knobs.write_logs)
+        return self._knobs
+
+    @property
+    def is_active(self) -> bool:
+        """Whether this is the active pipeline of the thread."""
+        return active_pipeline() is self
+
+    def activate(self) -> None:
+        """Make this the active pipeline."""
+        set_active(self)
+
+    def deactivate(self) -> None:
+        """Make no pipeline the active one.
+
+        Raises:
+            PipelineNotActive: another one is active, or none.
+        """
+        if not self.is_active:
+            raise PipelineNotActive(self.pipeline_name)
+        set_active(None)
+
+    # --- where rows go ---------------------------------------------------------------------------------------------
+
+    @property
+    def destination(self) -> Destination | None:
+        """The destination, or ``None``."""
+        return self._destination
+
+    @destination.setter
+    def destination(self, value: Any) -> None:
+        self.use(destination=value)
+
+    @property
+    def staging(self) -> Destination | None:
+        """The staging destination, or ``None``."""
+        return self._staging
+
+    @property
+    def dataset_name(self) -> str | None:
+        """The dataset: as given, else ``<pipeline_name>_dataset`` once there is a destination."""
+        if self._dataset_name is None and self._destination is not None:
+            return self._settings.dataset(f"{self.pipeline_name}{DATASET_SUFFIX}")
+        return self._dataset_name
+
+    @dataset_name.setter
+    def dataset_name(self, value: str) -> None:
+        self.use(dataset_name=value)
+
+    def use(self, *, destination: Any = None, staging: Any = None, dataset_name: str | None = None, persist: bool = True) -> None:
+        """Take another destination, staging or dataset from here on, for everyone where ``persist`` is true."""
+        settings = Settings.current()
+        if destination is not None:
+            self._destination = resolve(destination, role="destination", settings=settings)
+        if staging is not None:
+            self._staging = resolve(staging, role="staging", settings=settings)
+        if dataset_name is not None:
+            self._dataset_name = self._settings.dataset(dataset_name)
+        if persist and (destination is not None or staging is not None or dataset_name is not None):
+            self._persist_destination()
+
+    def _persist_destination(self) -> None:
+        with self.member.store.transaction("set destination", timeout_s=None) as tx:
+            put_if_other(tx, ("dataset_name",), self.dataset_name)
+            for role, found in (("destination", self._destination), ("staging", self._staging)):
+                if found is not None:
+                    reference = found.reference()
+                    put_if_other(tx, (f"{role}_type",), f"dlt.destinations.{reference.type}")
+                    put_if_other(tx, (f"{role}_name",), reference.name if reference.name != reference.type else None)
+                    put_if_other(tx, ("_local", role), reference_to_document(reference))
+
+    @property
+    def default_folder(self) -> Path:
+        """What relative locations are relative to: where the pipeline was created."""
+        with self.member.store.snapshot() as snapshot:
+            kept = snapshot.get(("_local", "initial_cwd"))
+        return Path(kept) if kept else self._settings.local_dir
+
+    def target(self, options: Mapping[str, Any] | None = None, *, step: str = "load") -> Target:
+        """Give where a package goes that was committed with these options, else where this pipeline's rows go now.
+
+        Raises:
+            PipelineConfigMissing: no destination is known.
+        """
+        kept = reference_from_document((options or {}).get("destination"))
+        mine = self._destination
+        destination = mine if kept is None or (mine is not None and mine.reference() == kept) else from_reference(kept)
+        if destination is None:
+            raise PipelineConfigMissing(
+                self.pipeline_name, "destination", step, "Give one: pipeline(…, destination='duckdb') or run(…, destination=…)."
+            )
+        dataset = (options or {}).get("dataset_name") or self.dataset_name or f"{self.pipeline_name}{DATASET_SUFFIX}"
+        target = Target(
+            destination=destination,
+            dataset_name=Naming(destination.capabilities.max_identifier_length).identifier(dataset),
+            pipeline_name=self.pipeline_name,
+            default_folder=self.default_folder,
+            working_dir=self.member.folder,
+            timeout_s=self.knobs.destination_timeout_s,
+        )
+        return self._targets.setdefault(f"{destination.reference()} {target.dataset_name}", target)
+
+    # --- state and schemas -----------------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """The state as it is now: a copy, so that changing it changes nothing."""
+        with self.member.store.snapshot() as snapshot:
+            state = join(snapshot.documents())
+            state["_state_version"] = snapshot.state_version
+            state["schema_names"] = snapshot.schema_names()
+        state["_state_engine_version"] = STATE_ENGINE_VERSION
+        state["pipeline_name"] = self.pipeline_name
+        state["_version_hash"] = state_hash(state)
+        return state
+
+    @contextmanager
+    def state_transaction(self) -> Iterator[dict[str, Any]]:
+        """Read the state and change it as the only one: for counters and other values that several workers change.
+
+        Others wait until the block ends, so do nothing slow in it. An error in the block changes nothing.
+        """
+        with self.member.store.transaction("state transaction", timeout_s=self.knobs.lock_timeout_s) as tx:
+            base = tx.documents()
+            state = join(base)
+            yield state
+            ours = split(state)
+            for key in base.keys() - ours.keys():
+                tx.delete(key)
+            for key, value in ours.items():
+                if key not in base or base[key] != value:
+                    tx.put(key, value)
+        self.member.told("state.changed", why="state transaction")
+
+    def set_local_state_val(self, key: str, value: Any) -> None:
+        """Keep a value that stays on this machine and is never sent to the destination."""
+        with self.member.store.transaction("set local state") as tx:
+            tx.put(("_local", key), value)
+
+    def get_local_state_val(self, key: str) -> Any:
+        """Give a value kept by ``set_local_state_val``; ``KeyError`` where there is none."""
+        with self.member.store.snapshot() as snapshot:
+            found = snapshot.documents(("_local", key))
+        if not found:
+            raise KeyError(key)
+        return join({path[1:]: value for path, value in found.items()})[key]
+
+    def _kept(self, key: str) -> Any:
+        with self.member.store.snapshot() as snapshot:
+            return snapshot.get((key,))
+
+    @property
+    def schemas(self) -> Schemas:
+        """The schemas by name, read when asked for."""
+        return Schemas(self.member.store)
+
+    @property
+    def schema_names(self) -> list[str]:
+        """The names of all schemas."""
+        with self.member.store.snapshot() as snapshot:
+            return snapshot.schema_names()
+
+    @property
+    def default_schema_name(self) -> str | None:
+        """The schema of data that belongs to no source; ``None`` before the first run."""
+        found: str | None = self._kept("default_schema_name")
+        return found
+
+    @property
+    def default_schema(self) -> Schema:
+        """The default schema.
+
+        Raises:
+            SchemaNotFound: there is none before the first run.
+        """
+        name = self.default_schema_name
+        if name is None:
+            raise SchemaNotFound("default", self.schema_names)
+        return self.schemas[name]
+
+    @property
+    def first_run(self) -> bool:
+        """Whether nothing was loaded yet."""
+        with self.member.store.snapshot() as snapshot:
+            return bool(snapshot.get(("_local", "first_run"), True))
+
+    @property
+    def dev_mode(self) -> bool:
+        """Whether the pipeline was created in dev mode; an attached one shows what it was created with."""
+        with self.member.store.snapshot() as snapshot:
+            return bool(snapshot.get(("_local", "_dev_mode"), False))
+
+    # --- steps (pipelines.running) ---------------------------------------------------------------------------------
+
+    def run(self, data: Any = None, **options: Any) -> LoadInfo | None:
+        """Load data: every row is in the destination exactly once when this returns, or it raises and says why.
+
+        Args:
+            data: rows (a dict, a list or an iterable of dicts), a frame, Arrow data, a path, resources or sources;
+                ``None`` finishes what is pending.
+            **options: ``table_name``, ``write_disposition`` ("append", "replace"), ``columns``, ``primary_key``,
+                ``merge_key``, ``max_table_nesting``, ``schema`` (name of the schema), ``destination``, ``staging``,
+                ``dataset_name``, ``refresh``; ``wait=False`` returns as soon as the rows are durable in the working
+                folder, to be loaded by whoever has the loader's turn next, at the latest when this process ends.
+
+        Returns:
+            The receipt: the packages, tables and rows of this call alone. ``None`` for ``run(None)`` with nothing pending.
+
+        Raises:
+            PipelineStepFailed: a step failed; the cause is chained, ``has_pending_data`` says whether the rows are kept.
+        """
+        from oarlock.pipelines.running import run
+
+        return run(self, data, **options)
+
+    def extract(self, data: Any, **options: Any) -> ExtractInfo:
+        """Write rows into the working folder as they are, to be normalized and loaded later; takes what ``run()`` takes."""
+        from oarlock.pipelines.running import extract
+
+        return extract(self, data, **options)
+
+    def normalize(self) -> NormalizeInfo | None:
+        """Turn extracted packages into tables; ``None`` where there are none."""
+        from oarlock.pipelines.running import normalize
+
+        return normalize(self)
+
+    def load(self, destination: Any = None, dataset_name: str | None = None) -> LoadInfo | None:
+        """Load all normalized packages, oldest first; ``None`` where there are none."""
+        from oarlock.pipelines.running import load
+
+        return load(self, destination=destination, dataset_name=dataset_name)
+
+    def sync_destination(self, destination: Any = None, staging: Any = None, dataset_name: str | None = None) -> None:
+        """Take over state and schemas that the destination has and this working folder has not."""
+        from oarlock.pipelines.restoring import sync_destination
+
+        sync_destination(self, destination=destination, staging=staging, dataset_name=dataset_name)
+
+    def drop(self, pipeline_name: str | None = None) -> Pipeline:
+        """Remove the working folder with all it holds and begin anew; the destination is not touched.
+
+        Raises:
+            PipelineInUse: another live worker holds the folder.
+        """
+        from oarlock.pipelines.creating import drop
+
+        return drop(self, pipeline_name)
+
+    # --- packages (pipelines.packages) -----------------------------------------------------------------------------
+
+    @property
+    def has_data(self) -> bool:
+        """Whether anything was loaded, or waits to be."""
+        return not self.first_run or bool(self.schema_names) or self.has_pending_data
+
+    @property
+    def has_pending_data(self) -> bool:
+        """Whether packages wait to be normalized or loaded; those that failed for good are ``failed-jobs``."""
+        from oarlock.pipelines.packages import has_pending
+
+        return has_pending(self.member.store)
+
+    def list_extracted_load_packages(self) -> list[LoadPackageId]:
+        """Give the load ids of packages that wait to be normalized, oldest first; each knows its ``state``."""
+        from oarlock.pipelines.packages import listed
+
+        return listed(self.member.store, "extracted")
+
+    def list_normalized_load_packages(self) -> list[LoadPackageId]:
+        """Give the load ids of packages that wait to be loaded, oldest first; each knows its ``state``."""
+        from oarlock.pipelines.packages import listed
+
+        return listed(self.member.store, "normalized")
+
+    def list_completed_load_packages(self) -> list[LoadPackageId]:
+        """Give the load ids of packages that were loaded, oldest first; each knows its ``state``."""
+        from oarlock.pipelines.packages import listed
+
+        return listed(self.member.store, "loaded")
+
+    def list_failed_jobs_in_package(self, load_id: str) -> list[LoadJobInfo]:
+        """Give the jobs of a package that cannot be loaded, each with its reason."""
+        return list(self.get_load_package_info(load_id).jobs["failed_jobs"])
+
+    def get_load_package_info(self, load_id: str) -> LoadPackageInfo:
+        """Tell of a package what the store knows; ``LoadPackageNotFound`` where it knows none."""
+        from oarlock.pipelines.packages import info_of
+
+        return info_of(self, load_id)
+
+    def drop_pending_packages(self, with_partial_loads: bool = True) -> list[str]:
+        """Set aside all packages that wait to be loaded, for good; give their load ids.
+
+        No package is ever loaded in part, so ``with_partial_loads`` makes no difference.
+        """
+        from oarlock.pipelines.packages import drop_pending
+
+        return drop_pending(self)
+
+    # --- looking at the result -------------------------------------------------------------------------------------
+
+    @contextmanager
+    def sql_client(self, schema_name: str | None = None) -> Iterator[SqlClient]:
+        """Connect to the dataset for the length of a ``with``; nobody else can write to a DuckDB file meanwhile."""
+        with self.target(step="sql_client").client().sql_client() as client:
+            yield client
+
+    def dataset(self, schema: str | None = None) -> Dataset:
+        """Give the loaded tables: ``pipeline.dataset()["games"].df()``."""
+        from oarlock.destinations.dataset import Dataset
+
+        name = schema or self.default_schema_name
+        with self.member.store.snapshot() as snapshot:
+            record = snapshot.schema(name) if name else None
+        tables = Schema.from_document(record.document).tables if record is not None else {}
+        return Dataset(self.target(step="dataset").client(), tables, schema_name=name or "")
+
+    @property
+    def last_trace(self) -> PipelineTrace | None:
+        """What the last run did, step by step: of this object, else the last one that was written into the folder."""
+        from oarlock.pipelines.trace import read_trace
+
+        return self._trace or read_trace(self._member.folder)
+
+    def close(self) -> None:
+        """Flush what ``wait=False`` left, and leave the working folder; the object is not used after this."""
+        from oarlock.pipelines.flush import flush
+
+        flush(self)
+        if self.is_active:
+            set_active(None)
+        self._member.close()
+
+    def __enter__(self) -> Pipeline:
+        self.activate()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+
+__all__ = ["Pipeline"]

@@ -1,0 +1,1 @@
+"""Schemas as pure values: names, documents, growth, and the types of values."""

@@ -1,0 +1,102 @@
+"""Arrays: lists of values to Arrow columns in one call, where all values are plainly what the column holds.
+
+A typed conversion is only trusted with values whose Python types have been looked at: Arrow itself would make 1 of
+1.5, and drop the zone of a time. Whatever does not fit gives None, and is then converted value by value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime, time
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from oarlock.steps.rowids import Numbers
+from oarlock.steps.types import ColumnDocument, arrow_type
+
+#: What Arrow raises about values that it cannot convert as they are.
+UNFIT = (pa.ArrowException, OverflowError, ValueError, TypeError)
+
+#: The Python types that a data type takes without a look at each value.
+_PLAINLY: Mapping[str, frozenset[type]] = {
+    "text": frozenset({str}),
+    "bigint": frozenset({int}),
+    "double": frozenset({float, int}),
+    "bool": frozenset({bool}),
+    "binary": frozenset({bytes}),
+    "timestamp": frozenset({datetime}),
+    "date": frozenset({date}),
+    "decimal": frozenset({Decimal}),
+}
+#: A moment as text has at least the characters of 2024-01-31T12:30:59; shorter forms are read one by one.
+_MOMENT_LENGTH = 19
+#: The years of Python's datetime, in microseconds from 1970.
+_YEAR_1, _YEAR_10000 = -62_135_596_800_000_000, 253_402_300_800_000_000
+#: Integers are held in 8, 16, 32 or 64 bits; only up to 32 there is something to check.
+_LARGEST_HINTED_BITS = 32
+
+
+def array_of(values: Sequence[Any], types: set[type], column: ColumnDocument) -> pa.Array | None:
+    """Convert values to a column, or give None where that takes a look at each.
+
+    Args:
+        values: the values, None for NULL.
+        types: the types among them, without None's.
+        column: the column's document, with its data type.
+    """
+    data_type = column["data_type"]
+    plainly = _PLAINLY.get(data_type)
+    try:
+        if plainly is not None and types <= plainly:
+            array = pa.array(values, arrow_type(column))
+            return array if data_type != "bigint" or _fits(array, column.get("precision")) else None
+        if types == {str} and data_type == "timestamp":
+            return _moments(pa.array(values, pa.string()), arrow_type(column))
+        if types == {time} and data_type == "time" and all(one is None or one.tzinfo is None for one in values):
+            return pa.array(values, arrow_type(column))
+    except UNFIT:
+        pass
+    return None
+
+
+def _fits(numbers: pa.Array, bits: int | None) -> bool:
+    if bits is None or bits > _LARGEST_HINTED_BITS:
+        return True
+    limits = pc.min_max(numbers).as_py()
+    limit = 1 << (next(size for size in (8, 16, 32) if bits <= size) - 1)
+    return limits["min"] is None or (-limit <= limits["min"] and limits["max"] < limit)
+
+
+def _moments(texts: pa.Array, kind: pa.DataType) -> pa.Array | None:
+    """Read ISO 8601 texts, all with an offset or all without, as moments; None if some are of another form."""
+    shortest = pc.min(pc.binary_length(texts)).as_py()
+    if shortest is None or shortest < _MOMENT_LENGTH:
+        return None
+    first = texts.drop_null()[0].as_py()
+    zoned = first[-1] == "Z" or "+" in first or first.count("-") > 2
+    moments = pc.cast(texts, pa.timestamp("us", "UTC") if zoned else pa.timestamp("us"))
+    limits = pc.min_max(pc.cast(moments, pa.int64())).as_py()
+    if limits["min"] < _YEAR_1 or limits["max"] >= _YEAR_10000:
+        return None
+    # The instant in UTC is the number that both kinds of column hold.
+    return pc.cast(pc.cast(moments, pa.int64()), kind)
+
+
+def spread(array: pa.Array, rows: Numbers | None, count: int) -> pa.Array:
+    """Place a column's values in their rows among ``count``, NULL elsewhere."""
+    if rows is None:
+        return array
+    if len(rows) == count:
+        return array
+    places = np.full(count, -1, dtype=np.int64)
+    places[rows] = np.arange(len(rows), dtype=np.int64)
+    return array.take(pa.array(places, mask=places < 0))
+
+
+def has_nul(array: pa.Array) -> bool:
+    """Tell whether a text of the column holds a NUL character."""
+    return bool(pc.any(pc.match_substring(array, "\0")).as_py())

@@ -1,0 +1,1 @@
+"""Facts: the store of pipeline state, schemas and load packages."""

@@ -1,0 +1,242 @@
+"""Group commit: many commits become durable with one sync of SQLite's log.
+
+A transaction commits unsynced under the guard, gives the guard back, and then waits here until the log is on disk
+past its own number (``seq``). Whoever finds no leader leads:
+
+    leader                                   everybody else
+    ------                                   --------------
+    takes the lead (a lock on one byte)      sleeps for about as long as a sync takes
+    reads the newest committed seq           reads "synced"; at or past the own seq: done
+    fdatasync of the log                     else tries to lead
+    writes that seq as "synced"
+    gives the lead back
+
+The lead is an open-file-description lock: the kernel frees it when the leader dies, and the next one leads. A leader
+that is alive but does not move (stopped, frozen) is not waited for beyond STALLED_S: to sync twice is harmless.
+
+"synced" stands in a small file beside the store, whose first user of the moment sets it to zero: it never outlives
+the processes that wrote it, so neither a power loss nor a restored copy of the store can make it claim too much.
+A failed sync is written there too, and every process that shares the store then refuses to write.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import struct
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from oarlock.errors import StorePoisoned, StoreUnavailable
+from oarlock.state.files import sync_folder
+from oarlock.values import FILE_MODE
+
+#: A leader that has not finished by then is not waited for any longer.
+STALLED_S = 1.0
+#: What a sync is taken to last until one was measured.
+FIRST_GUESS_S = 0.0003
+#: Between two looks at a leader that syncs; never more, however slow the disk.
+LONGEST_PAUSE_S = 0.005
+
+#: Where the two numbers stand in the file; each is written with its complement, so that a torn one is known.
+_SYNCED_AT, _POISONED_AT, _NUMBERS_BYTES = 0, 16, 32
+_NUMBER = struct.Struct("<QQ")
+_ALL_BITS = 2**64 - 1
+#: Bytes that are locked, far behind the numbers: held shared by every user, held alone by the leader.
+_USERS, _LEAD = 4096, 4097
+
+_SET_LOCK: int | None = getattr(fcntl, "F_OFD_SETLK", None)
+
+
+class Sync:
+    """Brings commits to disk, together with those of every other process on the same store."""
+
+    def __init__(self, log: Path, numbers: Path, newest_seq: Callable[[], int]) -> None:
+        self._log, self._numbers, self._newest_seq = log, numbers, newest_seq
+        self._turn = threading.Lock()
+        self._log_fd = self._numbers_fd = -1
+        self._shared = _SET_LOCK is not None
+        self._sync_s = FIRST_GUESS_S
+        self._own_synced = 0
+        self._failure: str | None = None
+        #: Syncs that this process made for the group, and waits that others' syncs ended: for measurements.
+        self.led = self.followed = 0
+
+    def prepare(self) -> None:
+        """Open what a later ``wait`` needs, so that nothing can fail between a commit and its sync.
+
+        Raises:
+            StorePoisoned: An earlier sync failed.
+            StoreUnavailable: A file cannot be opened.
+        """
+        if self._log_fd < 0:
+            with self._turn:
+                self._open()
+        self._synced()
+
+    def wait(self, seq: int) -> None:
+        """Return once every transaction up to ``seq`` is on disk.
+
+        Raises:
+            StorePoisoned: A sync failed; the transaction is there for now, and may be gone after a power loss.
+        """
+        if self._synced() >= seq:
+            self.followed += 1
+            return
+        with self._turn:
+            self._open()
+            began = time.monotonic()
+            while self._synced() < seq:
+                if self._try_to_lead(seq):
+                    continue
+                if time.monotonic() - began > STALLED_S:
+                    self._sync_log()
+                    continue
+                time.sleep(min(self._sync_s / 2, LONGEST_PAUSE_S))
+
+    def close(self) -> None:
+        """Close the files."""
+        with self._turn:
+            self.forget()
+
+    def forget(self) -> None:
+        """Close the files; in a forked child, which shares the parent's locks until it has closed its copies."""
+        for descriptor in (self._log_fd, self._numbers_fd):
+            if descriptor >= 0:
+                with contextlib.suppress(OSError):
+                    os.close(descriptor)
+        self._log_fd = self._numbers_fd = -1
+
+    def __del__(self) -> None:
+        self.forget()
+
+    def after_fork(self) -> None:
+        """Begin anew in a forked child, where no other thread has a turn."""
+        self._turn = threading.Lock()
+        self.forget()
+
+    def _try_to_lead(self, seq: int) -> bool:
+        if not self._shared:
+            self._sync_log()
+            return True
+        if not _lock(self._numbers_fd, fcntl.F_WRLCK, _LEAD):
+            return False
+        try:
+            if self._synced() < seq:
+                self._sync_log()
+            else:
+                self.followed += 1
+        finally:
+            _lock(self._numbers_fd, fcntl.F_UNLCK, _LEAD)
+        return True
+
+    def _sync_log(self) -> None:
+        newest = self._newest_seq()
+        self._reopen_replaced_log()
+        began = time.monotonic()
+        try:
+            _sync_data(self._log_fd)
+        except OSError as error:
+            self.fail(str(error))
+            raise StorePoisoned(self._log, str(error)) from error
+        self._sync_s += (time.monotonic() - began - self._sync_s) / 8
+        self.led += 1
+        self._write_number(_SYNCED_AT, newest)
+
+    def fail(self, reason: str) -> None:
+        """Write down that a sync failed: no process that shares the store writes from now on."""
+        self._failure = reason
+        self._write_number(_POISONED_AT, 1)
+
+    def _synced(self) -> int:
+        """Give the seq up to which all is on disk.
+
+        Raises:
+            StorePoisoned: A sync failed, here or in another process.
+        """
+        if self._failure is None and self._shared and self._numbers_fd >= 0:
+            content = os.pread(self._numbers_fd, _NUMBERS_BYTES, 0)
+            if _number(content, _POISONED_AT):
+                self._failure = "a sync of another process failed"
+            else:
+                return _number(content, _SYNCED_AT)
+        if self._failure is not None:
+            raise StorePoisoned(self._log, self._failure)
+        return self._own_synced
+
+    def _write_number(self, place: int, number: int) -> None:
+        if place == _SYNCED_AT:
+            self._own_synced = max(number, self._own_synced)
+        if self._numbers_fd >= 0:
+            try:
+                os.pwrite(self._numbers_fd, _NUMBER.pack(number, number ^ _ALL_BITS), place)
+            except OSError:
+                # Nobody learns of this sync; each then syncs for itself.
+                self._shared = False
+
+    def _open(self) -> None:
+        try:
+            if self._shared and self._numbers_fd < 0:
+                self._numbers_fd = _open_numbers(self._numbers)
+                self._shared = self._numbers_fd >= 0
+            if self._log_fd < 0:
+                self._log_fd = os.open(self._log, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+                # The log's name must be on disk as well as its content.
+                sync_folder(self._log.parent)
+        except OSError as error:
+            raise StoreUnavailable(self._log, str(error)) from error
+
+    def _reopen_replaced_log(self) -> None:
+        if os.fstat(self._log_fd).st_nlink == 0:
+            os.close(self._log_fd)
+            self._log_fd = -1
+            self._open()
+
+
+def _open_numbers(path: Path) -> int:
+    """Open the shared numbers as one of their users, the first of whom sets them to zero; -1 where that cannot be."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, FILE_MODE)
+    try:
+        os.fchmod(descriptor, FILE_MODE)
+        if _lock(descriptor, fcntl.F_WRLCK, _USERS):
+            os.pwrite(descriptor, bytes(_NUMBERS_BYTES), 0)
+        deadline = time.monotonic() + STALLED_S
+        while not _lock(descriptor, fcntl.F_RDLCK, _USERS):
+            if time.monotonic() > deadline:
+                os.close(descriptor)
+                return -1
+            time.sleep(0.0005)
+    except OSError:
+        os.close(descriptor)
+        return -1
+    return descriptor
+
+
+def _number(content: bytes, place: int) -> int:
+    """Read a number; zero where it was never written, or is torn."""
+    if len(content) < place + _NUMBER.size:
+        return 0
+    number, complement = _NUMBER.unpack_from(content, place)
+    return int(number) if number ^ complement == _ALL_BITS else 0
+
+
+def _lock(descriptor: int, kind: int, place: int) -> bool:
+    """Take (F_WRLCK, F_RDLCK) or give back (F_UNLCK) the lock on one byte; False where another holds it."""
+    assert _SET_LOCK is not None
+    try:
+        fcntl.fcntl(descriptor, _SET_LOCK, struct.pack("hhqqi4x", kind, os.SEEK_SET, place, 1, 0))
+    except (BlockingIOError, PermissionError):
+        return False
+    return True
+
+
+def _sync_data(descriptor: int) -> None:
+    if hasattr(fcntl, "F_FULLFSYNC"):
+        fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)  # macOS: a plain fsync stops at the drive's own memory
+    elif hasattr(os, "fdatasync"):
+        os.fdatasync(descriptor)
+    else:
+        os.fsync(descriptor)
