@@ -5,10 +5,16 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import sys
 from pathlib import Path
+
+from filelock import lock_descriptor
 
 from oarlock.errors import LockFileRefused
 from oarlock.values import FILE_MODE
+
+if sys.platform != "win32":
+    import fcntl
 
 #: Which file it is, whatever its name: device and inode.
 Identity = tuple[int, int]
@@ -73,7 +79,7 @@ def identity_of(fd: int) -> Identity:
     return found.st_dev, found.st_ino
 
 
-def identity_at(path: Path | str) -> Identity | None:
+def identity_at(path: str) -> Identity | None:
     """Tell which file has this name now; None if there is none."""
     try:
         found = os.lstat(path)
@@ -82,10 +88,25 @@ def identity_at(path: Path | str) -> Identity | None:
     return found.st_dev, found.st_ino
 
 
-if hasattr(os, "pread"):
-    read_at = os.pread
-    write_at = os.pwrite
-else:  # Windows: the callers take turns, so moving the descriptor's position is safe
+def is_locked(path: Path) -> bool:
+    """Try the native lock, shared and for a moment: a last resort, since it may get in another's way."""
+    fd = open_for_reading(path)
+    if fd is None:
+        return False
+    try:
+        if sys.platform == "win32":
+            return not lock_descriptor(fd, blocking=False)
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
+
+
+if sys.platform != "win32":
+    read_at, write_at = os.pread, os.pwrite
+else:  # callers take turns, so moving the descriptor's position is safe
 
     def read_at(fd: int, length: int, offset: int, /) -> bytes:
         """Read up to that many bytes from the offset."""

@@ -67,28 +67,35 @@ def started_at(pid: int) -> float:
         return 0.0
 
 
-def holders(identity: Identity) -> list[int] | None:
+def is_same_process(pid: int, started: float) -> bool:
+    """Tell whether the process of this pid is the one that started then, as far as the system lets anyone know."""
+    found = started_at(pid)
+    return found == started or not found or not started
+
+
+def holders(identity: Identity, *, likely: int) -> list[int] | None:
     """List the pids that hold the native lock, as the kernel tells without being disturbed; None where it does not.
 
-    A file system may show another device number here than ``stat`` does, so a device that matches nothing is
-    not held against an entry whose inode number matches.
+    A file system may show another device number here than to ``stat``. So the pid that is likely, because it left a
+    record, is believed by the inode number alone.
     """
     try:
         lines = Path("/proc/locks").read_text("ascii", "replace").splitlines()
     except OSError:
         return None
     device, inode = identity
-    exact, alike = [], []
+    found = []
     for line in lines:
         fields = line.split()
         # "1: FLOCK  ADVISORY  WRITE 4711 fe:00:1234 0 EOF"; those who wait have an arrow for their second field.
         if len(fields) < 6 or fields[1] != "FLOCK" or not fields[4].isdigit():
             continue
         major, minor, number = fields[5].split(":")
-        if int(number) == inode:
-            same = (int(major, 16), int(minor, 16)) == (os.major(device), os.minor(device))
-            (exact if same else alike).append(int(fields[4]))
-    return exact or alike
+        pid = int(fields[4])
+        same_device = (int(major, 16), int(minor, 16)) == (os.major(device), os.minor(device))
+        if int(number) == inode and (same_device or pid == likely):
+            found.append(pid)
+    return found
 
 
 def foreign(pid: int) -> Owner:

@@ -3,7 +3,7 @@
 The kernel's own queue for a native lock cannot be left at a deadline, and asking again and again is slow and unfair.
 So those who wait stand in a line in the sidecar, and whoever gives the lock back wakes the first of them:
 
-    waiter  writes its arrival and the number of its bell into a free place of the line
+    waiter  writes its arrival and the name of its bell into a free place of the line
             asks for the lock; sleeps until its bell rings, the backstop passes, or the deadline
     owner   gives the lock back, then reads the line and rings the bell of the earliest
             a bell that nobody answers belongs to the dead: its place is cleared and the next is rung
@@ -23,9 +23,11 @@ import struct
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
+from math import ceil
 
 from oarlock.locking.files import read_at, write_at
+from oarlock.locking.forks import no_fork
 from oarlock.locking.sidecar import LINE_OFFSET, SIZE
 
 #: The first in line looks this often whether the owner died without ringing: a hand-over takes half of it.
@@ -34,35 +36,29 @@ FIRST_BACKSTOP_MS = 1
 OTHERS_BACKSTOP_MS = 10
 #: After a second the holder is a long one; then looking four times more seldom costs little and saves the processor.
 PATIENT_AFTER_S, PATIENT_FACTOR = 1.0, 4
+#: Who was rung so often in a row and is still first is stopped, or slow: the next is rung. It can stand in line again.
+RINGS = 3
 #: Without bells: from the first to the longest pause between two tries.
 POLL_FIRST_S, POLL_LONGEST_S = 0.000_05, 0.002
 
-_PLACE = struct.Struct("<QQ")
+_PLACES = 64
+#: The line: when each arrived (0: the place is free), then the number of each one's bell.
+_ARRIVALS = struct.Struct(f"<{_PLACES}Q")
+_NUMBER = struct.Struct("<Q")
 _LINE_SIZE = SIZE - LINE_OFFSET
-_PLACES = _LINE_SIZE // _PLACE.size
 _NOBODY = bytes(_LINE_SIZE)
-_FREE = bytes(_PLACE.size)
-
-
-@dataclass(frozen=True, slots=True)
-class _Waiter:
-    arrived: int
-    bell: int
-    place: int
-
-
-def _address(number: int) -> bytes:
-    return b"\0oarlock-%016x" % number
+_FREE = bytes(_NUMBER.size)
+_BELL_PREFIX = b"\0oarlock-"
 
 
 class _Bell:
     """A socket that others write one byte to."""
 
     def __init__(self) -> None:
-        self.number = int.from_bytes(os.urandom(8), "little") | 1
+        self.name = os.urandom(_NUMBER.size)
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         try:
-            self.socket.bind(_address(self.number))
+            self.socket.bind(_BELL_PREFIX + self.name)
         except BaseException:
             self.socket.close()
             raise
@@ -70,9 +66,8 @@ class _Bell:
         self._poll.register(self.socket, select.POLLIN)
 
     def wait(self, milliseconds: int) -> None:
-        """Sleep until rung, or for so long; rings in store are used up."""
-        if self._poll.poll(milliseconds):
-            self.silence()
+        """Sleep until rung, or for so long."""
+        self._poll.poll(milliseconds)
 
     def silence(self) -> None:
         """Use up the rings in store."""
@@ -82,10 +77,10 @@ class _Bell:
         except BlockingIOError:
             pass
 
-    def ring(self, number: int) -> bool:
-        """Ring another's bell; False if nobody is there, or it has not answered many rings (a stopped process)."""
+    def ring(self, name: bytes) -> bool:
+        """Ring another's bell; False if nobody is there."""
         try:
-            self.socket.sendto(b"!", socket.MSG_NOSIGNAL, _address(number))
+            self.socket.sendto(b"!", socket.MSG_NOSIGNAL, _BELL_PREFIX + name)
         except OSError:
             return False
         return True
@@ -96,12 +91,16 @@ class Line:
 
     def __init__(self) -> None:
         self._bell: _Bell | None = None
+        self._place = 0
+        #: Who was rung last, by arrival, and how often in a row.
+        self._rung, self._times = 0, 0
 
     def open(self) -> None:
         """Make the bell, where the system has such a thing."""
         if self._bell is None and sys.platform == "linux":
             try:
-                self._bell = _Bell()
+                with no_fork():
+                    self._bell = _Bell()
             except OSError:
                 self._bell = None  # a sandbox without sockets, or no descriptor left: tries and pauses do
 
@@ -116,80 +115,95 @@ class Line:
         line = read_at(fd, _LINE_SIZE, LINE_OFFSET)
         return line == _NOBODY or not line.strip(b"\0")
 
-    def ring(self, fd: int) -> None:
-        """Wake the earliest of those who wait."""
-        if self.is_empty(fd):
-            return
+    def ring(self, fd: int) -> bool:
+        """Wake the earliest of those who wait; False if nobody could be."""
+        line = read_at(fd, _LINE_SIZE, LINE_OFFSET)
+        if line == _NOBODY:
+            return False
         self.open()
-        if self._bell is None:
-            return
-        for waiter in self._waiters(fd):
-            if waiter.bell != self._bell.number and self._bell.ring(waiter.bell):
-                return
-            write_at(fd, _FREE, LINE_OFFSET + waiter.place * _PLACE.size)
-
-    def wait(self, fd: int, take: Callable[[], bool], go_on: Callable[[], bool]) -> bool:
-        """Wait in line until ``take`` says True; False when ``go_on`` says so, asked at least at every backstop."""
-        self.open()
-        if self._bell is None:
-            return self._ask_again(take, go_on)
-        started = time.monotonic()
-        self._bell.silence()
-        entry = _PLACE.pack(time.monotonic_ns(), self._bell.number)
-        taken = False
-        try:
-            while True:
-                first = self._stand(fd, entry)
-                # Between the last try and standing in line the lock may have been given back, and nobody rung.
-                taken = (first and take()) or self._sleep(first, started) or take()
-                if taken or not go_on():
-                    return taken
-        finally:
-            self._leave(fd, entry)
-            if not taken:
-                self.ring(fd)  # this process may have been rung on its way out: hand the turn on
-
-    def _sleep(self, first: bool, started: float) -> bool:
-        assert self._bell is not None
-        pause = FIRST_BACKSTOP_MS if first else OTHERS_BACKSTOP_MS
-        if time.monotonic() - started > PATIENT_AFTER_S:
-            pause *= PATIENT_FACTOR
-        self._bell.wait(pause)
+        bell = self._bell
+        if bell is None:
+            return False
+        line = line.ljust(_LINE_SIZE, b"\0")
+        arrivals = _ARRIVALS.unpack_from(line)
+        for arrived in sorted(filter(None, arrivals)):
+            place = arrivals.index(arrived)
+            name = line[_bell_at(place) : _bell_at(place + 1)]
+            self._times = self._times + 1 if arrived == self._rung else 1
+            self._rung = arrived
+            if name != bell.name and self._times <= RINGS and bell.ring(name):
+                return True
+            write_at(fd, _FREE, LINE_OFFSET + _arrival_at(place))
         return False
 
-    def _waiters(self, fd: int) -> list[_Waiter]:
-        line = read_at(fd, _LINE_SIZE, LINE_OFFSET)
-        whole = memoryview(line)[: len(line) // _PLACE.size * _PLACE.size]
-        found = [_Waiter(*facts, place) for place, facts in enumerate(_PLACE.iter_unpack(whole)) if facts[1]]
-        return sorted(found, key=lambda waiter: waiter.arrived)
+    def wait(self, fd: int, take: Callable[[], bool], left: Callable[[], float]) -> bool:
+        """Wait in line until ``take`` says True.
 
-    def _stand(self, fd: int, entry: bytes) -> bool:
+        Args:
+            fd: the sidecar.
+            take: one try to get the lock.
+            left: how many seconds to wait longer, asked after every try; False is returned when it says 0.
+        """
+        self.open()
+        bell = self._bell
+        if bell is None:
+            return _ask_again(take, left)
+        arrived = time.monotonic_ns()
+        started = time.monotonic()
+        taken = False
+        try:
+            while not taken and (remaining := left()) > 0:
+                bell.silence()
+                first = self._stand(fd, arrived, bell.name)
+                # Between the last try and standing in line the lock may have been given back, and nobody rung.
+                taken = first and take()
+                if not taken:
+                    bell.wait(min(_backstop_ms(first, time.monotonic() - started), ceil(remaining * 1000)))
+                    taken = take()
+            return taken
+        finally:
+            with suppress(OSError):
+                # Unread: should another have taken this place by mischance, it stands again at its next backstop.
+                write_at(fd, _FREE, LINE_OFFSET + _arrival_at(self._place))
+                if not taken:
+                    self.ring(fd)  # this process may have been rung on its way out: hand the turn on
+
+    def _stand(self, fd: int, arrived: int, name: bytes) -> bool:
         """Make sure of a place in line; True if it is the first."""
-        assert self._bell is not None
-        waiters = self._waiters(fd)
-        if any(waiter.bell == self._bell.number for waiter in waiters):
-            return waiters[0].bell == self._bell.number
-        arrived, number = _PLACE.unpack(entry)
-        taken = {waiter.place for waiter in waiters}
-        # Each begins to look somewhere else: two who choose one place at once overwrite each other.
-        looked_at = ((number + step) % _PLACES for step in range(_PLACES))
-        place = next((place for place in looked_at if place not in taken), None)
-        if place is not None:
-            write_at(fd, entry, LINE_OFFSET + place * _PLACE.size)
-        return not waiters or arrived < waiters[0].arrived
+        line = read_at(fd, _LINE_SIZE, LINE_OFFSET).ljust(_LINE_SIZE, b"\0")
+        arrivals = _ARRIVALS.unpack_from(line)
+        mine = self._place
+        if arrivals[mine] != arrived or line[_bell_at(mine) : _bell_at(mine + 1)] != name:
+            # Each begins to look somewhere else: two who choose one place at once overwrite each other.
+            begin = name[0] % _PLACES
+            free = (place % _PLACES for place in range(begin, begin + _PLACES) if not arrivals[place % _PLACES])
+            place = next(free, None)
+            if place is not None:
+                self._place = place
+                write_at(fd, name, LINE_OFFSET + _bell_at(place))
+                write_at(fd, _NUMBER.pack(arrived), LINE_OFFSET + _arrival_at(place))
+        return arrived <= min(filter(None, arrivals), default=arrived)
 
-    def _leave(self, fd: int, entry: bytes) -> None:
-        number = _PLACE.unpack(entry)[1]
-        for waiter in self._waiters(fd):
-            if waiter.bell == number:
-                write_at(fd, _FREE, LINE_OFFSET + waiter.place * _PLACE.size)
 
-    @staticmethod
-    def _ask_again(take: Callable[[], bool], go_on: Callable[[], bool]) -> bool:
-        pause = POLL_FIRST_S
-        while not take():
-            if not go_on():
-                return False
-            time.sleep(pause)
-            pause = min(pause * 2, POLL_LONGEST_S)
-        return True
+def _arrival_at(place: int) -> int:
+    return place * _NUMBER.size
+
+
+def _bell_at(place: int) -> int:
+    return _ARRIVALS.size + place * _NUMBER.size
+
+
+def _backstop_ms(first: bool, waited_s: float) -> int:
+    backstop = FIRST_BACKSTOP_MS if first else OTHERS_BACKSTOP_MS
+    return backstop * PATIENT_FACTOR if waited_s > PATIENT_AFTER_S else backstop
+
+
+def _ask_again(take: Callable[[], bool], left: Callable[[], float]) -> bool:
+    pause = POLL_FIRST_S
+    while not take():
+        remaining = left()
+        if remaining <= 0:
+            return False
+        time.sleep(min(pause, remaining))
+        pause = min(pause * 2, POLL_LONGEST_S)
+    return True

@@ -66,6 +66,14 @@ class Connection:
         except sqlite3.Error as error:
             raise explained(error, self.path, self._busy_s) from error
 
+    def pin(self) -> int:
+        """Begin to see the store as it is now, and tell by a number whether it has changed since the last time."""
+        try:
+            self._execute("BEGIN")
+            return int(self._execute("PRAGMA data_version").fetchone()[0])
+        except sqlite3.Error as error:
+            raise explained(error, self.path, self._busy_s) from error
+
     def rollback(self) -> None:
         """End a transaction without a trace, also where SQLite has done so already."""
         if self._sqlite.in_transaction:

@@ -14,6 +14,7 @@ A level above these that is empty, or no dict at all, is a document itself.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from oarlock.state.base import Documents, StateKey
@@ -27,8 +28,11 @@ VERSION_KEYS = ("_state_version", "_state_engine_version", "_version_hash")
 WARN_BYTES = 64 * 1024
 #: One value of the state over this is refused.
 LIMIT_BYTES = 16 * 1024 * 1024
+#: Keys whose text and place are remembered: a state has tens of them, and asks for the same ones over and over.
+_KEYS_KNOWN = 4096
 
 
+@lru_cache(_KEYS_KNOWN)
 def is_level(path: StateKey) -> bool:
     """Tell whether a path is a level that is taken apart, not a document."""
     match path:
@@ -46,6 +50,7 @@ def is_cursor(key: StateKey) -> bool:
     return len(key) == 6 and key[4] == "incremental" and is_level(key[:5])
 
 
+@lru_cache(_KEYS_KNOWN)
 def document_key(path: StateKey) -> StateKey:
     """Give the key of the document that holds ``path``; for a level, the level itself.
 
@@ -101,6 +106,7 @@ def unshared(value: Any) -> Any:
     return value
 
 
+@lru_cache(_KEYS_KNOWN)
 def key_text(key: StateKey) -> str:
     """Write a key as the store keeps it: a JSON list.
 

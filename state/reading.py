@@ -87,7 +87,7 @@ class Reading:
         tables = self._rows("tables_now", name) if wanted == newest else self._rows("tables_then", name, wanted)
         try:
             document = loads(header)
-            document["tables"] = {table: loads(definition) for table, definition, _ in tables}
+            document["tables"] = {table: _definition(table, definition) for table, definition, _ in tables}
         except (TypeError, ValueError) as error:
             raise StoreDamaged(self._connection.path, f"schema {name!r} version {wanted}: {error}") from error
         return SchemaRecord(name, int(found), version_hash, document, author, created_at)
@@ -135,6 +135,13 @@ class Reading:
             raise StoreDamaged(self._connection.path, f"state document {named!r} does not parse: {error}") from error
 
 
+def _definition(table: str, text: Any) -> dict[str, Any]:
+    definition = loads(text)
+    if not isinstance(definition, dict):
+        raise TypeError(f"the definition of table {table!r} is no object")
+    return definition
+
+
 class _Nothing:
     """Told apart from every value."""
 
@@ -160,9 +167,7 @@ class Reader:
 
     def pin(self) -> None:
         """Begin to see the store as it is now."""
-        run = self.connection.run
-        run("BEGIN")
-        version = run("PRAGMA data_version")[0][0]
+        version = self.connection.pin()
         if version != self.version:
             self.answers.clear()
             self.version = version

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import asdict
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -72,7 +73,17 @@ def read_package(row: tuple[Any, ...], path: Path) -> PackageRecord:
             failure=failure,
         )
     except (TypeError, ValueError) as error:
-        raise StoreDamaged(path, f"package {load_id}: {error}") from error
+        raise StoreDamaged(path, f"package {load_id}: {_explained(dispositions, options, jobs) or error}") from error
+
+
+def _explained(dispositions: Any, options: Any, jobs: Any) -> str:
+    """Name the fields that do not fit; empty where it is not a matter of fields."""
+    models = importlib.import_module("oarlock.state.models")  # heavy: only for a package that is damaged
+    try:
+        value = {"dispositions": loads(dispositions), "options": loads(options), "jobs": loads(jobs)}
+    except (TypeError, ValueError):
+        return ""
+    return str(models.what_is_wrong(models.PackageModel, value))
 
 
 def _read_job(fields: Any) -> Job:

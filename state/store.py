@@ -56,7 +56,7 @@ class SqliteStore(StateStore):
         self.pipeline_name, self.worker, self.durability = pipeline_name, worker, durability
         self._database = folder / DATABASE
         self._guard = Lock(folder / GUARD, name=f"guard of {pipeline_name}", worker=worker)
-        self._sync = Sync(folder / f"{DATABASE}-wal", folder / f"{DATABASE}-sync", self._newest_seq)
+        self._sync = Sync(folder / f"{DATABASE}-wal", folder / f"{DATABASE}-sync")
         self._writer: Connection | None = None
         self._spare: list[Reader] = []
         self._thread_inside: int | None = None
@@ -158,6 +158,7 @@ class SqliteStore(StateStore):
         if self._writer is not None:
             self._writer.close()
             self._writer = None
+        self._guard.close()
 
     def _check_database(self) -> None:
         try:
@@ -247,33 +248,38 @@ class Turn:
                 f"transactions do not nest: {store._why_inside!r} is open in this thread, {self._why!r} was asked for"
             )
         deadline = time.monotonic() + self._timeout_s
-        epoch = store._guard.acquire(self._why, timeout_s=self._timeout_s)
         try:
+            epoch = store._guard.acquire(self._why, timeout_s=self._timeout_s)
             store._thread_inside, store._why_inside = threading.get_ident(), self._why
             connection = store._begin(deadline)
             if self._durable:
                 store._sync.prepare()
-            self._transaction = SqliteTransaction(connection, self._why, worker=store.worker, epoch=epoch)
-            if epoch <= self._transaction.recorded_epoch:
-                # A later owner has written; or the guard's count was lost with the power. The guard knows.
+            transaction = SqliteTransaction(connection, self._why, worker=store.worker, epoch=epoch)
+            self._transaction = transaction
+            if epoch <= transaction.recorded_epoch:
+                # A later owner has written, and this one is fenced out; or the guard's count was lost with the power.
                 store._guard.check(epoch)
+                transaction.epoch = store._guard.lift(transaction.recorded_epoch)
         except BaseException:
-            self._give_back()
+            if store._guard.held_by_me():
+                self._give_back()
             raise
-        return self._transaction
+        return transaction
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         transaction, store = self._transaction, self._store
         if transaction is None or os.getpid() != self._pid:
-            raise ForkedProcess(f"the transaction {self._why!r}")
+            raise ForkedProcess(f"the transaction {self._why!r}")  # the parent's; nothing of it is touched here
         committed = False
         try:
             if kind is None:
                 committed = transaction.finish(lambda: store._guard.check(transaction.epoch))
-                if committed and store._log_is_long:
-                    store._move_log()
+                if committed:
+                    store._sync.committed(transaction.seq)
+                    if store._log_is_long:
+                        store._move_log()
         except StorePoisoned as failure:
             store._sync.fail(failure.reason)
             raise

@@ -1,22 +1,20 @@
 """Group commit: many commits become durable with one sync of SQLite's log.
 
-A transaction commits unsynced under the guard, gives the guard back, and then waits here until the log is on disk
-past its own number (``seq``). Whoever finds no leader leads:
+A transaction commits unsynced under the guard, writes its number (``seq``) as "committed", gives the guard back, and
+then waits here until the log is on disk past that number:
 
-    leader                                   everybody else
-    ------                                   --------------
-    takes the lead (a lock on one byte)      sleeps for about as long as a sync takes
-    reads the newest committed seq           reads "synced"; at or past the own seq: done
-    fdatasync of the log                     else tries to lead
-    writes that seq as "synced"
-    gives the lead back
+    leader    has the lead (a lock on one byte): reads "committed", syncs the log, writes what it read as "synced",
+              gives the lead back. Whoever finds the lead free leads.
+    heir      found a leader, whose sync may have begun before the heir's commit; has the lock on the next byte, looks
+              often, and is the next to lead, for itself and all who committed meanwhile.
+    others    sleep for about as long as a sync takes, and look whether "synced" has reached their seq.
 
-The lead is an open-file-description lock: the kernel frees it when the leader dies, and the next one leads. A leader
-that is alive but does not move (stopped, frozen) is not waited for beyond STALLED_S: to sync twice is harmless.
+The locks belong to open files: the kernel frees them when their holder dies, and the next one leads. A leader that is
+alive but does not move (stopped, frozen) is not waited for beyond STALLED_S: to sync twice is harmless.
 
-"synced" stands in a small file beside the store, whose first user of the moment sets it to zero: it never outlives
-the processes that wrote it, so neither a power loss nor a restored copy of the store can make it claim too much.
-A failed sync is written there too, and every process that shares the store then refuses to write.
+The numbers stand in a small file beside the store, whose first user of the moment sets them to zero: they never
+outlive the processes that wrote them, so neither a power loss nor a restored copy of the store can make them claim
+too much. A failed sync is written there too, and every process that shares the store then refuses to write.
 """
 
 from __future__ import annotations
@@ -27,7 +25,6 @@ import os
 import struct
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 from oarlock.errors import StorePoisoned, StoreUnavailable
@@ -38,32 +35,39 @@ from oarlock.values import FILE_MODE
 STALLED_S = 1.0
 #: What a sync is taken to last until one was measured.
 FIRST_GUESS_S = 0.0003
-#: Between two looks at a leader that syncs; never more, however slow the disk.
-LONGEST_PAUSE_S = 0.005
+#: The heir looks so many times while the leader syncs.
+HEIRS_LOOKS = 8
+#: Between two looks: not less, for a sleep takes longer than that, and not more, however slow the disk.
+SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.00005, 0.005
 
-#: Where the two numbers stand in the file; each is written with its complement, so that a torn one is known.
-_SYNCED_AT, _POISONED_AT, _NUMBERS_BYTES = 0, 16, 32
-_NUMBER = struct.Struct("<QQ")
+#: Where the numbers stand in the file; each is written with its complement, so that a torn one is known.
+_SYNCED_AT, _POISONED_AT, _COMMITTED_AT = 0, 16, 32
+_NUMBER, _NUMBERS = struct.Struct("<QQ"), struct.Struct("<QQQQQQ")
 _ALL_BITS = 2**64 - 1
-#: Bytes that are locked, far behind the numbers: held shared by every user, held alone by the leader.
-_USERS, _LEAD = 4096, 4097
+#: Bytes that are locked, far behind the numbers: the first is shared by all users, the others have one holder each.
+_USERS, _LEAD, _HEIR = 4096, 4097, 4098
 
+_FLOCKS = {
+    (kind, place): struct.pack("hhqqi4x", kind, os.SEEK_SET, place, 1, 0)
+    for kind in (fcntl.F_RDLCK, fcntl.F_WRLCK, fcntl.F_UNLCK)
+    for place in (_USERS, _LEAD, _HEIR)
+}
 _SET_LOCK: int | None = getattr(fcntl, "F_OFD_SETLK", None)
 
 
 class Sync:
     """Brings commits to disk, together with those of every other process on the same store."""
 
-    def __init__(self, log: Path, numbers: Path, newest_seq: Callable[[], int]) -> None:
-        self._log, self._numbers, self._newest_seq = log, numbers, newest_seq
+    def __init__(self, log: Path, numbers: Path) -> None:
+        self._log, self._numbers = log, numbers
         self._turn = threading.Lock()
         self._log_fd = self._numbers_fd = -1
         self._shared = _SET_LOCK is not None
         self._sync_s = FIRST_GUESS_S
-        self._own_synced = 0
+        self._own_synced = self._seen_committed = 0
         self._failure: str | None = None
-        #: Syncs that this process made for the group, and waits that others' syncs ended: for measurements.
-        self.led = self.followed = 0
+        #: Syncs that this process made, for itself and others.
+        self.led = 0
 
     def prepare(self) -> None:
         """Open what a later ``wait`` needs, so that nothing can fail between a commit and its sync.
@@ -77,25 +81,21 @@ class Sync:
                 self._open()
         self._synced()
 
+    def committed(self, seq: int) -> None:
+        """Tell that a transaction has committed, so that whoever syncs next does so for it too; under the guard."""
+        if self._numbers_fd >= 0:
+            self._write_number(_COMMITTED_AT, seq)
+
     def wait(self, seq: int) -> None:
         """Return once every transaction up to ``seq`` is on disk.
 
         Raises:
             StorePoisoned: A sync failed; the transaction is there for now, and may be gone after a power loss.
         """
-        if self._synced() >= seq:
-            self.followed += 1
-            return
         with self._turn:
             self._open()
-            began = time.monotonic()
-            while self._synced() < seq:
-                if self._try_to_lead(seq):
-                    continue
-                if time.monotonic() - began > STALLED_S:
-                    self._sync_log()
-                    continue
-                time.sleep(min(self._sync_s / 2, LONGEST_PAUSE_S))
+            if not self._lead(seq):
+                self._follow(seq)
 
     def close(self) -> None:
         """Close the files."""
@@ -118,23 +118,38 @@ class Sync:
         self._turn = threading.Lock()
         self.forget()
 
-    def _try_to_lead(self, seq: int) -> bool:
-        if not self._shared:
-            self._sync_log()
-            return True
-        if not _lock(self._numbers_fd, fcntl.F_WRLCK, _LEAD):
+    def _lead(self, seq: int) -> bool:
+        """Sync as the leader, unless another leads; True once ``seq`` is on disk."""
+        if self._shared and not _lock(self._numbers_fd, fcntl.F_WRLCK, _LEAD):
             return False
         try:
             if self._synced() < seq:
-                self._sync_log()
-            else:
-                self.followed += 1
+                self._sync_log(seq)
         finally:
-            _lock(self._numbers_fd, fcntl.F_UNLCK, _LEAD)
+            if self._numbers_fd >= 0:
+                _lock(self._numbers_fd, fcntl.F_UNLCK, _LEAD)
         return True
 
-    def _sync_log(self) -> None:
-        newest = self._newest_seq()
+    def _follow(self, seq: int) -> None:
+        """Wait for a leader's sync, or be the next leader."""
+        stalled_at = time.monotonic() + STALLED_S
+        is_heir = False
+        try:
+            while self._synced() < seq:
+                is_heir = is_heir or _lock(self._numbers_fd, fcntl.F_WRLCK, _HEIR)
+                pause = self._sync_s / HEIRS_LOOKS if is_heir else self._sync_s
+                time.sleep(max(SHORTEST_PAUSE_S, min(pause, LONGEST_PAUSE_S)))
+                if self._synced() >= seq or self._lead(seq):
+                    return
+                if time.monotonic() > stalled_at:
+                    self._sync_log(seq)
+        finally:
+            if is_heir and self._numbers_fd >= 0:
+                _lock(self._numbers_fd, fcntl.F_UNLCK, _HEIR)
+
+    def _sync_log(self, seq: int) -> None:
+        # Read before the sync begins: what commits during it may not be covered.
+        newest = max(seq, self._seen_committed)
         self._reopen_replaced_log()
         began = time.monotonic()
         try:
@@ -158,11 +173,10 @@ class Sync:
             StorePoisoned: A sync failed, here or in another process.
         """
         if self._failure is None and self._shared and self._numbers_fd >= 0:
-            content = os.pread(self._numbers_fd, _NUMBERS_BYTES, 0)
-            if _number(content, _POISONED_AT):
-                self._failure = "a sync of another process failed"
-            else:
-                return _number(content, _SYNCED_AT)
+            synced, poisoned, self._seen_committed = _numbers(os.pread(self._numbers_fd, _NUMBERS.size, 0))
+            if not poisoned:
+                return synced
+            self._failure = "a sync of another process failed"
         if self._failure is not None:
             raise StorePoisoned(self._log, self._failure)
         return self._own_synced
@@ -202,7 +216,7 @@ def _open_numbers(path: Path) -> int:
     try:
         os.fchmod(descriptor, FILE_MODE)
         if _lock(descriptor, fcntl.F_WRLCK, _USERS):
-            os.pwrite(descriptor, bytes(_NUMBERS_BYTES), 0)
+            os.pwrite(descriptor, bytes(_NUMBERS.size), 0)
         deadline = time.monotonic() + STALLED_S
         while not _lock(descriptor, fcntl.F_RDLCK, _USERS):
             if time.monotonic() > deadline:
@@ -215,19 +229,23 @@ def _open_numbers(path: Path) -> int:
     return descriptor
 
 
-def _number(content: bytes, place: int) -> int:
-    """Read a number; zero where it was never written, or is torn."""
-    if len(content) < place + _NUMBER.size:
-        return 0
-    number, complement = _NUMBER.unpack_from(content, place)
-    return int(number) if number ^ complement == _ALL_BITS else 0
+def _numbers(content: bytes) -> tuple[int, int, int]:
+    """Read synced, poisoned, committed; one that was never written, or is torn, is zero."""
+    if len(content) < _NUMBERS.size:
+        return 0, 0, 0
+    synced, not_synced, poisoned, not_poisoned, committed, not_committed = _NUMBERS.unpack(content)
+    return (
+        synced if synced ^ not_synced == _ALL_BITS else 0,
+        poisoned if poisoned ^ not_poisoned == _ALL_BITS else 0,
+        committed if committed ^ not_committed == _ALL_BITS else 0,
+    )
 
 
 def _lock(descriptor: int, kind: int, place: int) -> bool:
     """Take (F_WRLCK, F_RDLCK) or give back (F_UNLCK) the lock on one byte; False where another holds it."""
     assert _SET_LOCK is not None
     try:
-        fcntl.fcntl(descriptor, _SET_LOCK, struct.pack("hhqqi4x", kind, os.SEEK_SET, place, 1, 0))
+        fcntl.fcntl(descriptor, _SET_LOCK, _FLOCKS[kind, place])
     except (BlockingIOError, PermissionError):
         return False
     return True

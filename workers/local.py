@@ -15,6 +15,7 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -82,6 +83,9 @@ class LocalWorkers:
         waiting = deque(_Waiting(number, task) for number, task in enumerate(tasks))
         running: dict[int, _Waiting] = {}
         try:
+            if self.start_method == "forkserver":
+                # Imported once in the server, not once a worker.
+                multiprocess.get_context("forkserver").set_forkserver_preload([self.target.partition(":")[0]])
             for _ in range(min(self.count, len(waiting))):
                 self._start()
             while running or (waiting and not self.draining):
@@ -130,10 +134,8 @@ class LocalWorkers:
                 one.attempts += 1
                 worker.number = one.number
                 running[one.number] = one
-                try:
+                with suppress(OSError):  # it died in this moment: its pipe tells so at once
                     worker.pipe.send(("task", one.task))
-                except OSError:
-                    pass  # it died in this moment; its pipe tells so at once
 
     def _speaking(self) -> list[_Worker]:
         by_pipe = {worker.pipe: worker for worker in self._workers}
@@ -174,7 +176,9 @@ class LocalWorkers:
             if result is not None:
                 yield Outcome(one.number, one.task, result=result, attempts=one.attempts)
             elif one.attempts >= ATTEMPTS:
-                yield Outcome(one.number, one.task, error=f"its worker {how}, {one.attempts} times", attempts=one.attempts)
+                yield Outcome(
+                    one.number, one.task, error=f"its worker {how}, {one.attempts} times", attempts=one.attempts
+                )
             else:
                 waiting.appendleft(one)
         if waiting and not self.draining:
@@ -198,7 +202,9 @@ def _ending(exitcode: int | None) -> str:
     return f"ended with code {exitcode}"
 
 
-def _work(target: str, arguments: tuple[Any, ...], pipe: Connection, lifeline: Connection, coordinator_pid: int) -> None:
+def _work(
+    target: str, arguments: tuple[Any, ...], pipe: Connection, lifeline: Connection, coordinator_pid: int
+) -> None:
     """Be a worker: take tasks from the pipe until it closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the coordinator decides
     end_with(coordinator_pid, lifeline)

@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 #: prctl(2): ask the kernel for a signal at the death of the parent.
@@ -31,10 +32,8 @@ def end_with(coordinator_pid: int, lifeline: Any, orphaned: Callable[[], None] =
             os._exit(ORPHANED)
 
     def watch() -> None:
-        try:
+        with suppress(EOFError, OSError):
             lifeline.recv()
-        except (EOFError, OSError):
-            pass
         orphaned()
         os._exit(ORPHANED)
 

@@ -1,10 +1,10 @@
 """Load data with many processes on one pipeline: every row exactly once, or an error that says why.
 
-    import oarlock
+import oarlock
 
-    pipeline = oarlock.pipeline("games", destination="duckdb", dataset_name="chess")
-    pipeline.run([{"id": 1}], table_name="games")      # here …
-    oarlock.attach("games").run(rows, table_name="games")   # … and in any number of other processes
+pipeline = oarlock.pipeline("games", destination="duckdb", dataset_name="chess")
+pipeline.run([{"id": 1}], table_name="games")      # here …
+oarlock.attach("games").run(rows, table_name="games")   # … and in any number of other processes
 """
 
 from __future__ import annotations

@@ -8,6 +8,8 @@ OarlockError
 │   ├── DestinationNoStaging
 │   └── MissingExtra (ImportError)
 ├── LockTimeout (TimeoutError)
+├── LockMisuse (RuntimeError)
+├── LockFileRefused (OSError)
 ├── FencedOut
 ├── UnsupportedFileSystem (OSError)
 ├── ForkedProcess (RuntimeError)
@@ -155,14 +157,31 @@ class LockTimeout(OarlockError, TimeoutError):
         super().__init__(f"lock {name!r} not had in {waited_s:g} s{held}")
 
 
+class LockMisuse(OarlockError, RuntimeError):
+    """A lock was acquired twice by one thread, or given back by one that does not have it."""
+
+    def __init__(self, name: str, found: str) -> None:
+        self.name, self.found = name, found
+        super().__init__(f"lock {name!r} {found}")
+
+
+class LockFileRefused(OarlockError, OSError):
+    """Something that is not a plain file stands where a lock file must be."""
+
+    def __init__(self, path: Path | str, found: str) -> None:
+        self.path, self.found = str(path), found
+        super().__init__(
+            f"lock file {str(path)!r} is {found}, which oarlock never makes. Look who put it there, and remove it"
+        )
+
+
 class FencedOut(OarlockError):
     """A former owner tried to write after another owner had taken over."""
 
-    def __init__(self, name: str, epoch: int, newest: int) -> None:
-        self.name, self.epoch, self.newest = name, epoch, newest
-        super().__init__(
-            f"{name!r} has a newer owner: this one's epoch is {epoch}, the newest is {newest}; nothing was written"
-        )
+    def __init__(self, name: str, epoch: int, newest: int, found: str = "") -> None:
+        self.name, self.epoch, self.newest, self.found = name, epoch, newest, found
+        what = found or f"it has a newer owner, whose epoch is {newest}"
+        super().__init__(f"lock {name!r} is no longer held with epoch {epoch}: {what}; nothing was written")
 
 
 class UnsupportedFileSystem(OarlockError, OSError):
@@ -205,7 +224,8 @@ class StoreTooNew(StoreError):
     def __init__(self, path: Path | str, found: int, known: int) -> None:
         self.path, self.found, self.known = str(path), found, known
         super().__init__(
-            f"{str(path)!r} has format {found}; this oarlock knows formats up to {known}. Upgrade oarlock; nothing was changed"
+            f"{str(path)!r} has format {found}; this oarlock knows formats up to {known}. Upgrade oarlock; "
+            "nothing was changed"
         )
 
 
@@ -215,7 +235,8 @@ class StorePoisoned(StoreError, OSError):
     def __init__(self, path: Path | str, reason: str) -> None:
         self.path, self.reason = str(path), reason
         super().__init__(
-            f"syncing {str(path)!r} failed ({reason}); what reached the disk is unknown. Start the process again once the disk is well"
+            f"syncing {str(path)!r} failed ({reason}); what reached the disk is unknown. Start the process "
+            "again once the disk is well"
         )
 
 
@@ -252,7 +273,8 @@ class StateTooLarge(StoreError, ValueError):
     def __init__(self, key: str, size_bytes: int, limit_bytes: int) -> None:
         self.key, self.size_bytes, self.limit_bytes = key, size_bytes, limit_bytes
         super().__init__(
-            f"state key {key!r} has {size_bytes} bytes; the limit is {limit_bytes}. Keep lists of rows in a table, not in the state"
+            f"state key {key!r} has {size_bytes} bytes; the limit is {limit_bytes}. Keep lists of rows in a "
+            "table, not in the state"
         )
 
 
@@ -294,7 +316,8 @@ class InvalidRow(DataError):
     def __init__(self, table: str, column: str, value: str, reason: str) -> None:
         self.table, self.column, self.value, self.reason = table, column, value[:200], reason
         super().__init__(
-            f"a row for table {table!r} has in column {column!r} the value {value[:200]}: {reason}. Nothing of this run was loaded"
+            f"a row for table {table!r} has in column {column!r} the value {value[:200]}: {reason}. Nothing of "
+            "this run was loaded"
         )
 
 
@@ -505,6 +528,7 @@ class PackageDamaged(PipelineException):
         self.load_id, self.path, self.found = load_id, path, found
         super().__init__(
             pipeline_name,
-            f"package {load_id} of pipeline {pipeline_name!r}: file {path!r} {found}. It was not loaded and is kept as failed; "
+            f"package {load_id} of pipeline {pipeline_name!r}: file {path!r} {found}. It was not loaded and is "
+            "kept as failed; "
             "`oarlock pipeline NAME failed-jobs` shows it, drop_pending_packages() sets it aside",
         )

@@ -125,11 +125,15 @@ class Resource:
     def __call__(self, *args: Any, **kwargs: Any) -> Resource:
         """Bind arguments of the resource's function; the result can be iterated or run."""
         if not callable(self._data):
-            raise UnsupportedData(f"resource {self.name!r}", "it is made from data, not from a function, so it takes no arguments")
+            raise UnsupportedData(
+                f"resource {self.name!r}", "it is made from data, not from a function, so it takes no arguments"
+            )
         if self._bound is not None:
             raise UnsupportedData(f"resource {self.name!r}", "its arguments are already bound")
         lead = (None,) if self.parent is not None or self._is_transformer else ()
-        inspect.signature(self._data).bind(*lead, *args, **kwargs)  # a wrong call fails here, not in the middle of a run
+        inspect.signature(self._data).bind(
+            *lead, *args, **kwargs
+        )  # a wrong call fails here, not in the middle of a run
         return self._copy(bound=(args, kwargs))
 
     @property
@@ -165,7 +169,7 @@ class Resource:
         return self.apply_hints(**hints)
 
     def apply_hints(self, **hints: Any) -> Resource:
-        """Lay hints over those that are there: table_name, write_disposition, primary_key, merge_key, columns, max_table_nesting."""
+        """Lay hints over those that are there; takes the hints that ``resource`` takes."""
         return self._copy(hints=make_hints(**hints).over(self.hints))
 
     def add_map(self, function: Callable[[Row], Row]) -> Resource:
@@ -225,7 +229,9 @@ class Resource:
             try:
                 inspect.signature(self._data).bind(*lead)
             except TypeError as error:
-                raise UnsupportedData(f"resource {self.name!r}", f"call it with its arguments first ({error})") from error
+                raise UnsupportedData(
+                    f"resource {self.name!r}", f"call it with its arguments first ({error})"
+                ) from error
 
 
 class Transformer(Resource):
@@ -233,7 +239,9 @@ class Transformer(Resource):
 
     def _items(self) -> Iterator[Any]:
         if self.parent is None:
-            raise UnsupportedData(f"transformer {self.name!r}", "it has no rows to transform: write `resource | transformer`")
+            raise UnsupportedData(
+                f"transformer {self.name!r}", "it has no rows to transform: write `resource | transformer`"
+            )
         args, kwargs = self._bound or ((), {})
         for item in self.parent.items():
             for row in item if isinstance(item, list) else (item,):
@@ -242,7 +250,9 @@ class Transformer(Resource):
     def check(self) -> None:
         """Refuse a transformer without a parent, or one whose arguments are not bound."""
         if self.parent is None:
-            raise UnsupportedData(f"transformer {self.name!r}", "it has no rows to transform: write `resource | transformer`")
+            raise UnsupportedData(
+                f"transformer {self.name!r}", "it has no rows to transform: write `resource | transformer`"
+            )
         super().check()
         self.parent.check()
 
@@ -265,7 +275,9 @@ class Source:
         resources: dict[str, Resource] = self.__dict__.get("resources", {})
         if name in resources:
             return resources[name]
-        raise AttributeError(f"source {self.__dict__.get('name')!r} has no resource {name!r}; it has {', '.join(resources)}")
+        raise AttributeError(
+            f"source {self.__dict__.get('name')!r} has no resource {name!r}; it has {', '.join(resources)}"
+        )
 
     @property
     def selected_resources(self) -> dict[str, Resource]:
@@ -276,7 +288,9 @@ class Source:
         """Give the source with only these resources selected."""
         unknown = [name for name in names if name not in self.resources]
         if unknown:
-            raise ConfigurationError(f"source {self.name!r} has no resource {unknown[0]!r}; it has {', '.join(self.resources)}")
+            raise ConfigurationError(
+                f"source {self.name!r} has no resource {unknown[0]!r}; it has {', '.join(self.resources)}"
+            )
         return Source(self.name, [one._copy(selected=name in names) for name, one in self.resources.items()])
 
     def add_limit(self, max_items: int) -> Source:
@@ -301,14 +315,18 @@ def as_items(made: Any) -> Iterator[Any]:
     if isinstance(made, Iterable):
         return iter(made)
     if inspect.isasyncgen(made) or inspect.iscoroutine(made):
-        raise UnsupportedData(type(made).__name__, "async generators are not taken yet; collect the rows and yield them")
+        raise UnsupportedData(
+            type(made).__name__, "async generators are not taken yet; collect the rows and yield them"
+        )
     return iter((made,))
 
 
 def is_tabular(value: Any) -> bool:
     """Say whether a value holds a table by itself: Arrow data, a frame, or what speaks Arrow's C stream."""
     module = type(value).__module__.partition(".")[0]
-    return hasattr(value, "__arrow_c_stream__") or (module in ("pyarrow", "pandas", "polars") and hasattr(value, "columns"))
+    return hasattr(value, "__arrow_c_stream__") or (
+        module in ("pyarrow", "pandas", "polars") and hasattr(value, "columns")
+    )
 
 
 def _limit(max_items: int, items: Iterator[Any]) -> Iterator[Any]:
@@ -409,7 +427,9 @@ def _make(kind: type[Resource], data: Any, name: str | None, hints: Hints, selec
     return kind(data, name=found, hints=hints, selected=selected)
 
 
-def source(function: Callable[..., Any] | None = None, /, *, name: str | None = None, max_table_nesting: int | None = None) -> Any:
+def source(
+    function: Callable[..., Any] | None = None, /, *, name: str | None = None, max_table_nesting: int | None = None
+) -> Any:
     """Make a source from a function that returns (or yields) resources; as a decorator, with or without arguments.
 
     >>> @source

@@ -77,7 +77,9 @@ def resource_state(resource_name: str | None = None) -> dict[str, Any]:
     scope = _scope.get()
     name = resource_name or (scope.resource_name if scope else None)
     if name is None:
-        raise ConfigurationError("resource_state() works inside a resource; elsewhere name it: resource_state('issues')")
+        raise ConfigurationError(
+            "resource_state() works inside a resource; elsewhere name it: resource_state('issues')"
+        )
     found: dict[str, Any] = source_state().setdefault("resources", {}).setdefault(name, {})
     return found
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
-import socket
 import threading
 import time
 from collections.abc import Callable
@@ -51,15 +49,21 @@ def new_load_id(clock: Callable[[], float] = time.time) -> LoadId:
         _last_us = max(_last_us + 1, int(clock() * 1_000_000))
         now_us = _last_us
     seconds, micros = divmod(now_us, 1_000_000)
-    return LoadId(f"{seconds:010d}.{micros:06d}{secrets.randbelow(10**10):010d}")
+    return LoadId(f"{seconds:010d}.{micros:06d}{_random(8) % 10**10:010d}")
 
 
 def new_worker_id() -> WorkerId:
     """Make the id of this process as a worker: host, pid, and a random tail (pids are used again)."""
-    host = "".join(c if c.isalnum() or c == "-" else "-" for c in socket.gethostname())[:32] or "host"
-    return WorkerId(f"{host}-{os.getpid()}-{secrets.token_hex(4)}")
+    node = os.uname().nodename if hasattr(os, "uname") else os.environ.get("COMPUTERNAME", "")
+    host = "".join(c if c.isascii() and c.isalnum() else "-" for c in node)[:32] or "host"
+    return WorkerId(f"{host}-{os.getpid()}-{_random(4):08x}")
 
 
 def new_run_id() -> RunId:
     """Make the id of one call of ``run()``."""
-    return RunId(secrets.token_hex(8))
+    return RunId(f"{_random(8):016x}")
+
+
+def _random(count: int) -> int:
+    """Give that many random bytes as a number; the module ``secrets`` would cost more to import than all of this."""
+    return int.from_bytes(os.urandom(count))

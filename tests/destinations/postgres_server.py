@@ -20,6 +20,8 @@ import psycopg
 
 #: Postgres refuses to run as root; the tests of a container run as root.
 UNPRIVILEGED = "nobody"
+#: The one role that must give a password; a test makes it.
+WITH_PASSWORD = "secretive"
 START_S = 60.0
 PR_SET_PDEATHSIG = 1
 #: What a test server need not do: its data are not kept.
@@ -35,7 +37,15 @@ class Postgres:
     @property
     def url(self) -> str:
         """Address of its database."""
-        return f"postgresql://postgres@/postgres?host={self.folder}"
+        return self.url_for("postgres@")
+
+    def url_for(self, user: str, database: str = "postgres") -> str:
+        """Address for a user, who may be followed by a password."""
+        return f"postgresql://{user}/{database}?host={self.folder}"
+
+    def connect(self) -> psycopg.Connection[tuple[object, ...]]:
+        """Connect as the superuser; every statement commits by itself."""
+        return psycopg.connect(self.url, autocommit=True)
 
 
 def installed() -> Path | None:
@@ -61,6 +71,8 @@ def running(install: Path) -> Iterator[Postgres]:
         data = folder / "data"
         command = [str(install / "bin" / "initdb"), "-D", str(data), "-U", "postgres", "-A", "trust", "-E", "UTF8"]
         _run([*command, "--no-sync", "--locale=C"], user, folder)
+        hba = data / "pg_hba.conf"
+        hba.write_text(f"local all {WITH_PASSWORD} scram-sha-256\n" + hba.read_text())
         with _serving(install, data, folder, user):
             yield Postgres(folder)
     finally:
@@ -105,12 +117,8 @@ def _serving(install: Path, data: Path, folder: Path, user: pwd.struct_passwd | 
             _await(server, folder)
             yield
         finally:
-            server.send_signal(signal.SIGINT)
-            try:
-                server.wait(10)
-            except subprocess.TimeoutExpired:
-                server.send_signal(signal.SIGQUIT)
-                server.wait(10)
+            server.send_signal(signal.SIGQUIT)  # at once: nobody wants its data any more
+            server.wait(10)
 
 
 def _await(server: subprocess.Popen[bytes], folder: Path) -> None:

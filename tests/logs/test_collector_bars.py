@@ -8,6 +8,7 @@ import re
 import select
 import subprocess
 import sys
+import termios
 import time
 
 import pytest
@@ -35,7 +36,8 @@ NAMES = ("tqdm", "enlighten", "alive_progress")
 def _on_terminal(program: str, **environ: str) -> str:
     """Run a program on a terminal of its own; everything that appeared there."""
     leader, follower = pty.openpty()
-    env = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "120", "LINES": "40", **environ}
+    termios.tcsetwinsize(leader, (40, 160))
+    env = {**os.environ, "TERM": "xterm-256color", **environ}
     process = subprocess.Popen(
         [sys.executable, "-c", program], stdin=follower, stdout=follower, stderr=follower, env=env
     )
@@ -53,6 +55,8 @@ def _on_terminal(program: str, **environ: str) -> str:
             if not piece:
                 break
             seen += piece
+            if b"\x1b[6n" in piece:
+                os.write(leader, b"\x1b[1;1R")  # a real terminal tells where its cursor is
         assert process.wait(timeout=10) == 0, seen
     finally:
         process.kill()

@@ -50,10 +50,14 @@ class Spy(Collector):
 def test_a_step_starts_and_stops_whatever_happens_in_it() -> None:
     spy = Spy()
 
-    with pytest.raises(KeyError), spy("Extract x") as same:
-        assert same is spy
-        spy.update("t", 5)
-        raise KeyError
+    def fail() -> None:
+        with spy("Extract x") as same:
+            assert same is spy
+            spy.update("t", 5)
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
 
     assert spy.step == "Extract x"
     assert spy.calls == [("start", "Extract x"), (("t", 5), {}), "stop"]

@@ -15,10 +15,17 @@ from oarlock.errors import DestinationTerminalError
 from oarlock.logs.faces.log import LogCollector
 from oarlock.logs.log import bind
 from oarlock.logs.writer import Lines, Writer
+from oarlock.settings import secret as secret_module
 from oarlock.settings.lookup import Settings
 from oarlock.settings.secret import Secret, redact, remember
 
 CANARY = 'canary-log "p\\w" ü'
+
+
+@pytest.fixture(autouse=True)
+def _secrets_of_this_test_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(secret_module, "_known", set())
+    monkeypatch.setattr(secret_module, "_ordered", ())
 
 
 @dataclass
@@ -97,6 +104,7 @@ def test_a_message_of_progress_shows_no_secret() -> None:
 
 @given(st.text(min_size=8, max_size=30).filter(lambda text: text.strip("* \n") == text and len(set(text)) > 3))
 def test_any_secret_is_masked_in_any_text(secret: str) -> None:
+    secret_module._known.clear()
     remember(secret)
 
     assert secret not in redact(f"before {secret} after {secret!r}")

@@ -7,7 +7,6 @@ import random
 import resource
 import signal
 import stat
-import sys
 import threading
 import time
 from decimal import Decimal
@@ -182,7 +181,7 @@ def test_threads_lose_no_line(logs: Path) -> None:
 
     def write(thread: int) -> None:
         for number in range(500):
-            log.info("run.finished", rows=number, source=f"thread {thread}" * random.randrange(100))
+            log.info("run.finished", rows=number, source=f"thread {thread}" * (number % 100))
             if number % 100 == 50:
                 log.writer.close()
 
@@ -350,15 +349,6 @@ def test_a_full_disk_is_counted_and_told_and_never_raised(logs: Path) -> None:
     assert chunk.torn == 1
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="needs /dev/full")
-def test_a_disk_that_is_full_from_the_start_is_survived(tmp_path: Path) -> None:
-    log = log_in(Path("/dev/full"))  # no folder at all: opening fails
-
-    log.info("run.started")
-
-    assert log.writer.dropped == 1
-
-
 def test_a_torn_end_is_closed_before_the_next_line(logs: Path) -> None:
     logs.mkdir()
     (logs / "w1.jsonl").write_bytes(b'{"seq":1}\n{"se')
@@ -401,7 +391,7 @@ class _Stubborn:
         {1: 2},
         {2**70: "\udfff"},
     ],
-    ids=repr if sys.platform == "none" else lambda value: type(value).__name__,
+    ids=lambda value: type(value).__name__,
 )
 def test_a_value_that_json_does_not_know_is_written_as_text(logs: Path, value: object) -> None:
     log_in(logs).info("run.started", source=value)

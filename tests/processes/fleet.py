@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
@@ -40,7 +41,7 @@ def attach_and_run_for_ever(name: str, folder: str, worker: int, journal: str, w
         run += 1
 
 
-def rows_of(database: Path, query: str) -> list[tuple[object, ...]]:
+def rows_of(database: Path, query: str) -> list[tuple[Any, ...]]:
     """Ask a database that nobody holds."""
     with duckdb.connect(str(database), read_only=True) as connection:
         return connection.execute(query).fetchall()

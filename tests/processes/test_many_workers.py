@@ -19,7 +19,9 @@ TRIALS = int(os.environ.get("OARLOCK_TRIALS", "1"))
 DEADLINE_S = 240
 
 
-def _start(context: Any, folder: Path, receipts: Path, *, columns: bool, workers: int = WORKERS, runs: int = RUNS) -> None:
+def _start(
+    context: Any, folder: Path, receipts: Path, *, columns: bool, workers: int = WORKERS, runs: int = RUNS
+) -> None:
     processes = [
         context.Process(
             target=fleet.attach_and_run, args=("shared", str(folder), worker, runs, ROWS, columns, str(receipts))
@@ -85,7 +87,9 @@ def test_every_column_of_every_worker_is_there(trial: int, tmp_path: Path) -> No
         query = f"SELECT count(*), min(worker), min(run) FROM data.items WHERE {column} IS NOT NULL"
         assert fleet.rows_of(database, query) == [(ROWS, int(worker), int(run))]
     assert set(columns) <= set(pipeline.default_schema.columns("items"))
-    stored = fleet.rows_of(database, "SELECT version, version_hash FROM data._dlt_version ORDER BY inserted_at, version")
+    stored = fleet.rows_of(
+        database, "SELECT version, version_hash FROM data._dlt_version ORDER BY inserted_at, version"
+    )
     versions = [version for version, _ in stored]
     assert versions == sorted(set(versions))
     assert stored[-1] == (pipeline.default_schema.version, pipeline.default_schema.version_hash)

@@ -7,7 +7,6 @@ import os
 import random
 import signal
 import time
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -60,9 +59,7 @@ def test_kills_at_random_moments_lose_and_double_nothing(tmp_path: Path) -> None
     after.run(None)
 
     assert not after.has_pending_data
-    found = Counter(
-        dict(fleet.rows_of(database, "SELECT batch, count(*) FROM data.items GROUP BY batch"))  # type: ignore[arg-type]
-    )
+    found = dict(fleet.rows_of(database, "SELECT batch, count(*) FROM data.items GROUP BY batch"))
     assert set(found.values()) == {20}
     lines = [line.split() for journal in journals if journal.exists() for line in journal.read_text().splitlines()]
     done = {line[1] for line in lines if line[0] == "done"}

@@ -204,6 +204,6 @@ def test_a_name_seen_before_is_looked_up() -> None:
 
 
 def test_a_naming_goes_to_another_process() -> None:
-    again: Naming = pickle.loads(pickle.dumps(Naming(63)))  # noqa: S301  # our own bytes
+    again: Naming = pickle.loads(pickle.dumps(Naming(63)))  # our own bytes
 
     assert again.max_length == 63

@@ -78,7 +78,10 @@ def test_we_take_dlts_documents_and_find_the_same_hash(some: dict[str, Any]) -> 
 def test_growth_gives_the_same_versions_and_hashes_as_saving_in_dlt() -> None:
     schema, there = Schema.new("s"), theirs(Schema.new("s").document())
     for i in range(14):
-        table = {"name": f"t{i % 3}", "columns": with_names({f"c{i}": {"data_type": "text", "nullable": True}})}
+        table: dict[str, Any] = {
+            "name": f"t{i % 3}",
+            "columns": with_names({f"c{i}": {"data_type": "text", "nullable": True}}),
+        }
         there.update_table({"write_disposition": "append", "resource": table["name"], **table})
         there = theirs(there.to_dict())
 

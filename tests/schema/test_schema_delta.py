@@ -51,7 +51,7 @@ def test_the_version_rises_by_one_where_the_content_changes_and_only_there() -> 
 
 def test_ten_former_hashes_are_remembered() -> None:
     schema = Schema.new("s")
-    hashes = []
+    hashes: list[str] = []
     for i in range(15):
         hashes.insert(0, schema.version_hash)
         schema = merge(schema, delta(**{f"c{i}": "text"})).schema
@@ -91,7 +91,7 @@ def test_a_column_keeps_its_type_and_the_other_is_a_conflict() -> None:
     ],
 )
 def test_precision_and_scale_are_part_of_the_type(
-    have: dict[str, int], wanted: dict[str, int], texts: tuple[str, str] | None
+    have: dict[str, Any], wanted: dict[str, Any], texts: tuple[str, str] | None
 ) -> None:
     schema = grown({"t": {"columns": {"a": column("a", "decimal", **have)}}})
 
@@ -168,7 +168,7 @@ def test_references_are_joined_by_the_table_they_point_at() -> None:
 
 
 def test_parents_are_added_before_their_children_in_whatever_order_they_come() -> None:
-    tables = {
+    tables: dict[str, dict[str, Any]] = {
         "t": {"columns": {}},
         "t__l": {"parent": "t", "columns": {}},
         "t__l__m": {"parent": "t__l", "columns": {}},

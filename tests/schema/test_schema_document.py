@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 
 from oarlock.errors import InvalidName, SchemaError, TableNotFound
-from oarlock.schema.delta import merge
+from oarlock.schema.delta import SchemaDelta, merge
 from oarlock.schema.document import Schema
 from oarlock.schema.system import column, pipeline_state_table
 
 
 def games() -> Schema:
     """A schema with a root table, two levels below it, and another root table."""
-    delta = {
+    delta: SchemaDelta = {
         "games": {"columns": {"id": column("id", "bigint", nullable=False, primary_key=True)}},
         "games__moves": {"parent": "games", "columns": {"value": column("value", "text")}},
         "games__moves__eval": {"parent": "games__moves", "columns": {"value": column("value", "double")}},
@@ -99,7 +99,7 @@ def test_a_document_comes_back_as_it_was() -> None:
         Schema.from_document(schema.document()),
         Schema.from_json(schema.to_json()),
         Schema.from_json(schema.to_json().encode()),
-        pickle.loads(pickle.dumps(schema)),  # noqa: S301  # our own bytes
+        pickle.loads(pickle.dumps(schema)),  # our own bytes
     ):
         assert again == schema
         assert again.version_hash == schema.version_hash

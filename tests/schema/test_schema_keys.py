@@ -76,6 +76,16 @@ def test_a_spare_name_that_is_taken_gives_way_to_the_next() -> None:
     assert len(set(names)) == 3
 
 
+def test_a_spare_name_is_cut_to_fit_and_stays_a_name() -> None:
+    keys = KeyMap(Naming(20))
+    paths = flat("abcdefghijkl_mnopqrs", "abcdefghijkl-mnopqrs")
+
+    names = keys.assign(paths)
+
+    assert names == ["abcdefghijkl_mnopqrs", f"abcdefghijkl_{tag('abcdefghijkl-mnopqrs')}"]
+    assert Naming(20).path(names[1]) == names[1]
+
+
 def test_names_that_are_taken_go_to_no_key() -> None:
     names = KeyMap(Naming(63)).assign(flat("v", "v__v_text"), taken={"v__v_text"})
 

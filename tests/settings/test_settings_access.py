@@ -31,12 +31,12 @@ def _no_overrides_left() -> Iterator[None]:
 
 
 def test_config_reads_files_and_the_environment(here: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-    here.write("config.toml", "[api]\nurl = 'http://x'\ncode = '007'\npage = 5\n")
+    here.write("config.toml", "[api]\nurl = 'http://x'\ncode = '12'\npage = 5\n")
     monkeypatch.setenv("API__LIMIT", "10")
 
     assert config["api.url"] == "http://x"
-    assert config["api.code"] == "007"
-    assert config["api"] == {"url": "http://x", "code": "007", "page": 5}
+    assert config["api.code"] == "12"
+    assert config["api"] == {"url": "http://x", "code": "12", "page": 5}
     assert config["api.limit"] == 10
     assert config.get("api.limit", str) == "10"
     assert config.get("api.missing") is None

@@ -13,7 +13,14 @@ import pytest
 from settings_machine import Machine
 
 from oarlock.errors import ConfigurationError, InvalidSetting
+from oarlock.settings import secret as secret_module
 from oarlock.settings.secret import MASK, Secret, redact, redact_all, remember
+
+
+@pytest.fixture(autouse=True)
+def _secrets_of_this_test_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(secret_module, "_known", set())
+    monkeypatch.setattr(secret_module, "_ordered", ())
 
 
 @pytest.fixture

@@ -172,7 +172,7 @@ def test_two_runs_that_add_sources_to_an_empty_state_join() -> None:
 
 def test_a_value_that_cannot_be_kept_is_named() -> None:
     with pytest.raises(StateInvalid, match=r"sources\.s\.n.*set"):
-        merged({}, {("sources", "s", "n"): {1, 2}}, {})
+        merged({("sources", "s", "n"): {1}}, {("sources", "s", "n"): {1, 2}}, {})
 
 
 def test_values_that_only_look_equal_differ() -> None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections import namedtuple
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import orjson
@@ -104,8 +103,8 @@ def test_markers_escaped_by_another_writer_are_read() -> None:
 
 
 def test_keys_that_are_no_text_become_text() -> None:
-    assert loads(dumps({1: "a", None: "b", True: "c", date(2026, 1, 2): "d"})) == {
-        "1": "a",
+    assert loads(dumps({7: "a", None: "b", True: "c", date(2026, 1, 2): "d"})) == {
+        "7": "a",
         "null": "b",
         "true": "c",
         "2026-01-02": "d",
@@ -125,9 +124,16 @@ def test_objects_are_written_as_their_plain_values() -> None:
     class Point:
         x: int
 
-    pair = namedtuple("pair", "a b")(1, Decimal(2))
+    class Pair(NamedTuple):
+        a: int
+        b: Decimal
 
-    assert loads(dumps([Colour.RED, Point(3), pair, (1, 2)])) == ["red", {"x": 3}, {"a": 1, "b": Decimal(2)}, [1, 2]]
+    assert loads(dumps([Colour.RED, Point(3), Pair(1, Decimal(2)), (1, 2)])) == [
+        "red",
+        {"x": 3},
+        {"a": 1, "b": Decimal(2)},
+        [1, 2],
+    ]
 
 
 @pytest.mark.parametrize("value", [{1, 2}, timedelta(1), object(), {"k": [object()]}, {("a", "b"): 1}])
@@ -160,9 +166,9 @@ _scalars = (
     | _texts
     | st.binary()
     | st.decimals(allow_nan=False)
-    | st.datetimes()
+    | st.datetimes().map(lambda moment: moment.replace(fold=0))
     | st.dates()
-    | st.times()
+    | st.times().map(lambda moment: moment.replace(fold=0))
     | st.uuids()
 )
 _keys = st.text(st.characters(exclude_categories=["Cs"]))

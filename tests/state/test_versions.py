@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from oarlock.state import versions
 from oarlock.state.versions import decode_state, encode_state, state_hash
 
 STATE: dict[str, Any] = {
@@ -92,8 +93,9 @@ def test_what_is_no_state_is_refused(text: str) -> None:
         decode_state(text)
 
 
-def test_a_bomb_is_refused_before_it_fills_the_memory() -> None:
-    bomb = base64.b64encode(zlib.compress(b" " * (300 * 1024 * 1024), 9)).decode()
+def test_a_bomb_is_refused_before_it_fills_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(versions, "UNPACKED_LIMIT_BYTES", 100_000)
+    bomb = base64.b64encode(zlib.compress(b" " * 1_000_000, 9)).decode()
 
-    with pytest.raises(ValueError, match="over"):
+    with pytest.raises(ValueError, match="over 100000 bytes"):
         decode_state(bomb)

@@ -20,6 +20,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::UserWarning"),
 ]
 
+MARKED = [Decimal("1.5"), datetime(2026, 1, 2, tzinfo=UTC), date(2026, 1, 2), time(1, 2), b"ab"]
 STATES: list[dict[str, Any]] = [
     STATE,
     {},

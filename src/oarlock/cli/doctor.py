@@ -68,11 +68,25 @@ def _version(package: str) -> str:
 
 def _pipeline(folder: Path, name: str) -> list[Finding]:
     if marker_of(folder) is None:
-        return [Finding("working folder", False, f"no pipeline in {folder}", "create it with oarlock.pipeline(), or look for it with --pipelines-dir")]
+        return [
+            Finding(
+                "working folder",
+                False,
+                f"no pipeline in {folder}",
+                "create it with oarlock.pipeline(), or look for it with --pipelines-dir",
+            )
+        ]
     try:
         member = Membership.open(folder, name, durability="full")
     except (FileNotFoundError, OarlockError, sqlite3.Error) as error:
-        return [Finding("store", False, str(error), "restore it from the destination: move the folder away, then oarlock pipeline NAME sync")]
+        return [
+            Finding(
+                "store",
+                False,
+                str(error),
+                "restore it from the destination: move the folder away, then oarlock pipeline NAME sync",
+            )
+        ]
     try:
         return [_store(member), *_packages(member), _litter(member), _workers(member)]
     except CannotRestorePipelineException as error:
@@ -83,7 +97,12 @@ def _pipeline(folder: Path, name: str) -> list[Finding]:
 
 def _store(member: Membership) -> Finding:
     problems = member.store.check()
-    return Finding("store", not problems, "; ".join(problems) or "reads and is consistent", "move the folder away, then oarlock pipeline NAME sync restores state and schemas")
+    return Finding(
+        "store",
+        not problems,
+        "; ".join(problems) or "reads and is consistent",
+        "move the folder away, then oarlock pipeline NAME sync restores state and schemas",
+    )
 
 
 def _packages(member: Membership) -> list[Finding]:
@@ -93,13 +112,24 @@ def _packages(member: Membership) -> list[Finding]:
     for record in records:
         for job in record.jobs:
             try:
-                check_job(member.packages_folder, job, contents=True, pipeline_name=member.pipeline_name, load_id=record.load_id)
+                check_job(
+                    member.packages_folder,
+                    job,
+                    contents=True,
+                    pipeline_name=member.pipeline_name,
+                    load_id=record.load_id,
+                )
             except PackageDamaged as error:
                 damaged.append(str(error))
                 break
     return [
         Finding("pending packages", not damaged, f"{len(records)} wait, {len(damaged)} damaged", "; ".join(damaged)),
-        Finding("failed packages", not failed, f"{len(failed)} cannot be loaded", "oarlock pipeline NAME failed-jobs tells why; drop-pending-packages sets them aside"),
+        Finding(
+            "failed packages",
+            not failed,
+            f"{len(failed)} cannot be loaded",
+            "oarlock pipeline NAME failed-jobs tells why; drop-pending-packages sets them aside",
+        ),
     ]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from oarlock.cli.talk import Failure, confirm, show_json, show_table
 from oarlock.errors import CannotRestorePipelineException, ConfigurationError
@@ -10,13 +10,20 @@ from oarlock.pipelines.creating import attach
 from oarlock.pipelines.pipeline import Pipeline
 
 
-def _attach(name: str, pipelines_dir: str | None) -> Pipeline:
-    return attach(name, pipelines_dir)
+class Place(NamedTuple):
+    """Which pipeline is meant, and where its folder is."""
+
+    name: str
+    pipelines_dir: str | None
 
 
-def info(name: str, pipelines_dir: str | None, as_json: bool) -> None:
+def _attach(at: Place) -> Pipeline:
+    return attach(at.name, at.pipelines_dir)
+
+
+def info(at: Place, as_json: bool) -> None:
     """Show what the pipeline is, and what waits."""
-    pipeline = _attach(name, pipelines_dir)
+    pipeline = _attach(at)
     found: dict[str, Any] = {
         "pipeline_name": pipeline.pipeline_name,
         "working_dir": pipeline.working_dir,
@@ -47,14 +54,14 @@ def _words(value: Any) -> Any:
     return value
 
 
-def state(name: str, pipelines_dir: str | None) -> None:
+def state(at: Place) -> None:
     """Print the state as JSON."""
-    show_json(_attach(name, pipelines_dir).state)
+    show_json(_attach(at).state)
 
 
-def schema(name: str, pipelines_dir: str | None, schema_name: str | None, form: str) -> None:
+def schema(at: Place, schema_name: str | None, form: str) -> None:
     """Print a schema as YAML or JSON."""
-    pipeline = _attach(name, pipelines_dir)
+    pipeline = _attach(at)
     found = pipeline.schemas[schema_name] if schema_name else pipeline.default_schema
     if form == "json":
         show_json(found.document())
@@ -64,20 +71,20 @@ def schema(name: str, pipelines_dir: str | None, schema_name: str | None, form: 
         raise ConfigurationError(f"--format {form!r} is neither 'yaml' nor 'json'")
 
 
-def trace(name: str, pipelines_dir: str | None, as_json: bool) -> None:
+def trace(at: Place, as_json: bool) -> None:
     """Show what the last run did."""
-    found = _attach(name, pipelines_dir).last_trace
+    found = _attach(at).last_trace
     if found is None:
-        raise Failure(f"pipeline {name!r} has no trace: nothing ran yet")
+        raise Failure(f"pipeline {at.name!r} has no trace: nothing ran yet")
     if as_json:
         show_json(found.asdict())
     else:
         print(found)
 
 
-def packages(name: str, pipelines_dir: str | None, load_id: str | None, as_json: bool) -> None:
+def packages(at: Place, load_id: str | None, as_json: bool) -> None:
     """List load packages, or tell of one."""
-    pipeline = _attach(name, pipelines_dir)
+    pipeline = _attach(at)
     if load_id is not None:
         one = pipeline.get_load_package_info(load_id)
         if as_json:
@@ -88,8 +95,14 @@ def packages(name: str, pipelines_dir: str | None, load_id: str | None, as_json:
     with pipeline.member.store.snapshot() as snapshot:
         records = sorted(snapshot.packages("extracted", "normalized", "loaded", "aborted"), key=lambda one: one.load_id)
     rows = [
-        {"load_id": one.load_id, "state": "failed" if one.failure else one.state, "schema": one.schema_name, "rows": one.rows,
-         "bytes": sum(job.size_bytes for job in one.jobs), "author": one.author}
+        {
+            "load_id": one.load_id,
+            "state": "failed" if one.failure else one.state,
+            "schema": one.schema_name,
+            "rows": one.rows,
+            "bytes": sum(job.size_bytes for job in one.jobs),
+            "author": one.author,
+        }
         for one in records
     ]
     if as_json:
@@ -98,9 +111,9 @@ def packages(name: str, pipelines_dir: str | None, load_id: str | None, as_json:
         show_table(["load_id", "state", "schema", "rows", "bytes", "author"], [list(row.values()) for row in rows])
 
 
-def failed_jobs(name: str, pipelines_dir: str | None, as_json: bool) -> None:
+def failed_jobs(at: Place, as_json: bool) -> None:
     """List packages that cannot be loaded."""
-    pipeline = _attach(name, pipelines_dir)
+    pipeline = _attach(at)
     with pipeline.member.store.snapshot() as snapshot:
         failed = [one for one in snapshot.packages("extracted", "normalized") if one.failure]
     if as_json:
@@ -111,9 +124,9 @@ def failed_jobs(name: str, pipelines_dir: str | None, as_json: bool) -> None:
         raise Failure(f"{len(failed)} package(s) cannot be loaded")
 
 
-def drop_pending_packages(name: str, pipelines_dir: str | None, yes: bool) -> None:
+def drop_pending_packages(at: Place, yes: bool) -> None:
     """Set aside all packages that wait to be loaded."""
-    pipeline = _attach(name, pipelines_dir)
+    pipeline = _attach(at)
     waiting = [*pipeline.list_extracted_load_packages(), *pipeline.list_normalized_load_packages()]
     if not waiting:
         print("no package waits")
@@ -123,26 +136,29 @@ def drop_pending_packages(name: str, pipelines_dir: str | None, yes: bool) -> No
         print(load_id)
 
 
-def sync(name: str, pipelines_dir: str | None, destination: str | None, dataset: str | None) -> None:
+def sync(at: Place, destination: str | None, dataset: str | None) -> None:
     """Take over state and schemas from the destination."""
     try:
-        pipeline = attach(name, pipelines_dir)
+        pipeline = attach(at.name, at.pipelines_dir)
     except CannotRestorePipelineException:
         if destination is None:
             raise
-        pipeline = attach(name, pipelines_dir, destination=destination, dataset_name=dataset)
+        pipeline = attach(at.name, at.pipelines_dir, destination=destination, dataset_name=dataset)
     else:
         pipeline.sync_destination(destination=destination, dataset_name=dataset)
-    print(f"pipeline {name!r} has state version {pipeline.state['_state_version']}, schemas {', '.join(pipeline.schema_names) or 'none'}")
+    print(
+        f"pipeline {at.name!r} has state version {pipeline.state['_state_version']}, schemas "
+        f"{', '.join(pipeline.schema_names) or 'none'}"
+    )
 
 
-def drop(name: str, pipelines_dir: str | None, yes: bool) -> None:
+def drop(at: Place, yes: bool) -> None:
     """Remove the working folder."""
     from oarlock.pipelines.membership import wipe
 
-    pipeline = _attach(name, pipelines_dir)
+    pipeline = _attach(at)
     waiting = len(pipeline.list_extracted_load_packages()) + len(pipeline.list_normalized_load_packages())
     lost = f" {waiting} package(s) that wait to be loaded go with it." if waiting else ""
     confirm(f"Folder {pipeline.working_dir} would be removed.{lost}", yes=yes)
-    wipe(pipeline.member.folder, name, mine=pipeline.member)
-    print(f"pipeline {name!r} is dropped; its data at the destination is still there")
+    wipe(pipeline.member.folder, at.name, mine=pipeline.member)
+    print(f"pipeline {at.name!r} is dropped; its data at the destination is still there")

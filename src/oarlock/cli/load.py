@@ -50,7 +50,9 @@ def load(
     for failure in report.failures:
         say(f"not loaded: {failure.path}: {failure.error}")
     if report.failures or report.pending:
-        raise Failure(f"{len(report.failures)} part(s) failed, {len(report.pending)} package(s) pending; all others are loaded")
+        raise Failure(
+            f"{len(report.failures)} part(s) failed, {len(report.pending)} package(s) pending; all others are loaded"
+        )
 
 
 def _collector(progress: str) -> Collector:

@@ -10,9 +10,8 @@ import typer
 from oarlock import __version__
 from oarlock.cli import doctor as doctoring
 from oarlock.cli import inspect as inspecting
-from oarlock.cli import load as loading
 from oarlock.cli.talk import Failure, say
-from oarlock.errors import ConfigurationError, OarlockError, PipelineException
+from oarlock.errors import ConfigurationError, InvalidPipelineName, OarlockError
 from oarlock.settings import redact
 
 app = typer.Typer(
@@ -27,12 +26,22 @@ pipeline_app = typer.Typer(no_args_is_help=True, help="Look at a pipeline, and r
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document to stdout.")]
 DirOption = Annotated[
     str | None,
-    typer.Option("--pipelines-dir", envvar="PIPELINES_DIR", help="Where working folders are.  [default: ~/.oarlock/pipelines]", show_default=False),
+    typer.Option(
+        "--pipelines-dir",
+        envvar="PIPELINES_DIR",
+        help="Where working folders are.  [default: ~/.oarlock/pipelines]",
+        show_default=False,
+    ),
 ]
 DestinationOption = Annotated[
-    str | None, typer.Option("--destination", "-d", help="A name (duckdb, postgres) or a URL (duckdb:///games.duckdb).", show_default=False)
+    str | None,
+    typer.Option(
+        "--destination", "-d", help="A name (duckdb, postgres) or a URL (duckdb:///games.duckdb).", show_default=False
+    ),
 ]
-DatasetOption = Annotated[str | None, typer.Option("--dataset", help="The dataset.  [default: NAME_dataset]", show_default=False)]
+DatasetOption = Annotated[
+    str | None, typer.Option("--dataset", help="The dataset.  [default: NAME_dataset]", show_default=False)
+]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking.")]
 
 
@@ -45,13 +54,28 @@ def _root(version: Annotated[bool, typer.Option("--version", help="Print the ver
 
 @app.command()
 def load(
-    paths: Annotated[list[str], typer.Argument(help="Files or folders: JSON lines, JSON, CSV, Parquet, Arrow; .gz and .zst too.", show_default=False)],
-    pipeline: Annotated[str, typer.Option("--pipeline", "-p", envvar="PIPELINE_NAME", help="The pipeline; it is created where it is not there.")] = "oarlock_pipeline",
-    table: Annotated[str | None, typer.Option("--table", "-t", help="One table for all files.  [default: each file's name]", show_default=False)] = None,
+    paths: Annotated[
+        list[str],
+        typer.Argument(
+            help="Files or folders: JSON lines, JSON, CSV, Parquet, Arrow; .gz and .zst too.", show_default=False
+        ),
+    ],
+    pipeline: Annotated[
+        str,
+        typer.Option(
+            "--pipeline", "-p", envvar="PIPELINE_NAME", help="The pipeline; it is created where it is not there."
+        ),
+    ] = "oarlock_pipeline",
+    table: Annotated[
+        str | None,
+        typer.Option("--table", "-t", help="One table for all files.  [default: each file's name]", show_default=False),
+    ] = None,
     destination: DestinationOption = None,
     dataset: DatasetOption = None,
     workers: Annotated[int, typer.Option("--workers", "-w", min=1, max=256, help="How many processes.")] = 2,
-    replace: Annotated[bool, typer.Option("--replace", help="Empty each table first; without it rows are appended.")] = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Empty each table first; without it rows are appended.")
+    ] = False,
     progress: Annotated[str, typer.Option("--progress", help="log, tqdm, enlighten, alive_progress or none.")] = "log",
     pipelines_dir: DirOption = None,
     as_json: JsonOption = False,
@@ -60,12 +84,16 @@ def load(
 
     Example: oarlock load examples/data --pipeline demo --destination duckdb:///demo.duckdb --workers 4
     """
+    from oarlock.cli import load as loading  # imports pyarrow, which the other commands can do without
+
     loading.load(paths, pipeline, table, destination, dataset, workers, replace, progress, pipelines_dir, as_json)
 
 
 @app.command()
 def doctor(
-    name: Annotated[str | None, typer.Argument(help="A pipeline; without it only the machine is looked at.", show_default=False)] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="A pipeline; without it only the machine is looked at.", show_default=False)
+    ] = None,
     pipelines_dir: DirOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -82,7 +110,7 @@ def _pipeline(
     name: Annotated[str, typer.Argument(help="The pipeline's name.", show_default=False)],
     pipelines_dir: DirOption = None,
 ) -> None:
-    ctx.obj = (name, pipelines_dir)
+    ctx.obj = inspecting.Place(name, pipelines_dir)
 
 
 @pipeline_app.command()
@@ -91,7 +119,7 @@ def info(ctx: typer.Context, as_json: JsonOption = False) -> None:
 
     Example: oarlock pipeline demo info
     """
-    inspecting.info(*ctx.obj, as_json)
+    inspecting.info(ctx.obj, as_json)
 
 
 @pipeline_app.command()
@@ -100,20 +128,22 @@ def state(ctx: typer.Context) -> None:
 
     Example: oarlock pipeline demo state
     """
-    inspecting.state(*ctx.obj)
+    inspecting.state(ctx.obj)
 
 
 @pipeline_app.command()
 def schema(
     ctx: typer.Context,
-    schema_name: Annotated[str | None, typer.Argument(help="A schema.  [default: the default schema]", show_default=False)] = None,
+    schema_name: Annotated[
+        str | None, typer.Argument(help="A schema.  [default: the default schema]", show_default=False)
+    ] = None,
     form: Annotated[str, typer.Option("--format", help="yaml or json.")] = "yaml",
 ) -> None:
     """Print a schema.
 
     Example: oarlock pipeline demo schema --format json
     """
-    inspecting.schema(*ctx.obj, schema_name, form)
+    inspecting.schema(ctx.obj, schema_name, form)
 
 
 @pipeline_app.command()
@@ -122,7 +152,7 @@ def trace(ctx: typer.Context, as_json: JsonOption = False) -> None:
 
     Example: oarlock pipeline demo trace
     """
-    inspecting.trace(*ctx.obj, as_json)
+    inspecting.trace(ctx.obj, as_json)
 
 
 @pipeline_app.command()
@@ -135,7 +165,7 @@ def packages(
 
     Example: oarlock pipeline demo packages
     """
-    inspecting.packages(*ctx.obj, load_id, as_json)
+    inspecting.packages(ctx.obj, load_id, as_json)
 
 
 @pipeline_app.command("failed-jobs")
@@ -144,7 +174,7 @@ def failed_jobs(ctx: typer.Context, as_json: JsonOption = False) -> None:
 
     Example: oarlock pipeline demo failed-jobs
     """
-    inspecting.failed_jobs(*ctx.obj, as_json)
+    inspecting.failed_jobs(ctx.obj, as_json)
 
 
 @pipeline_app.command("drop-pending-packages")
@@ -153,7 +183,7 @@ def drop_pending_packages(ctx: typer.Context, yes: YesOption = False) -> None:
 
     Example: oarlock pipeline demo drop-pending-packages --yes
     """
-    inspecting.drop_pending_packages(*ctx.obj, yes)
+    inspecting.drop_pending_packages(ctx.obj, yes)
 
 
 @pipeline_app.command()
@@ -162,7 +192,7 @@ def sync(ctx: typer.Context, destination: DestinationOption = None, dataset: Dat
 
     Example: oarlock pipeline demo sync --destination duckdb:///demo.duckdb --dataset games
     """
-    inspecting.sync(*ctx.obj, destination, dataset)
+    inspecting.sync(ctx.obj, destination, dataset)
 
 
 @pipeline_app.command()
@@ -171,7 +201,7 @@ def drop(ctx: typer.Context, yes: YesOption = False) -> None:
 
     Example: oarlock pipeline demo drop --yes
     """
-    inspecting.drop(*ctx.obj, yes)
+    inspecting.drop(ctx.obj, yes)
 
 
 app.add_typer(pipeline_app, name="pipeline")
@@ -184,10 +214,10 @@ def main() -> Any:
     except Failure as failure:
         say(str(failure))
         sys.exit(1)
-    except ConfigurationError as error:
+    except (ConfigurationError, InvalidPipelineName) as error:
         say(redact(str(error)))
         sys.exit(2)
-    except (PipelineException, OarlockError) as error:
+    except OarlockError as error:
         say(redact(str(error)))
         sys.exit(1)
     except KeyboardInterrupt:

@@ -21,7 +21,9 @@ def say(text: str) -> None:
 
 def show_json(value: Any) -> None:
     """Print a JSON document to stdout."""
-    sys.stdout.write(orjson.dumps(value, default=_plain, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS).decode() + "\n")
+    sys.stdout.write(
+        orjson.dumps(value, default=_plain, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS).decode() + "\n"
+    )
 
 
 def show_table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 
@@ -83,11 +83,16 @@ def load_group(connect: Connect, group: LoadGroup) -> LoadOutcome:
 
 
 def _without_unsupported(group: LoadGroup, failed: dict[LoadId, str]) -> list[PackageToLoad]:
-    reasons: Mapping[LoadId, str | None] = {
-        package.load_id: unsupported(package, group.schemas[package.schema_name]) for package in group.packages
-    }
-    failed.update({load_id: reason for load_id, reason in reasons.items() if reason is not None})
-    return [package for package in group.packages if reasons[package.load_id] is None]
+    dropped: set[str] = set()
+    kept = []
+    for package in reversed(group.packages):
+        reason = unsupported(package, group.schemas[package.schema_name], dropped)
+        if reason is None:
+            kept.append(package)
+            dropped.update(package.drop_tables)
+        else:
+            failed[package.load_id] = reason
+    return kept[::-1]
 
 
 def _load_batch(

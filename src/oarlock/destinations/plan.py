@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from oarlock.destinations.base import JobFile, PackageToLoad, SchemaToLoad
@@ -83,7 +83,7 @@ def plan(packages: Sequence[PackageToLoad], schemas: Mapping[str, SchemaToLoad])
         replaced: set[str] = set()
         for job in package.jobs:
             root = root_of(tables, job.table)
-            if package.dispositions.get(root) == "skip":
+            if package.dispositions.get(root) == "skip" or job.table not in tables:  # the latter is dropped later
                 continue
             if package.dispositions.get(root) == "replace" and root not in replaced:
                 replaced.add(root)
@@ -93,8 +93,12 @@ def plan(packages: Sequence[PackageToLoad], schemas: Mapping[str, SchemaToLoad])
     return made
 
 
-def unsupported(package: PackageToLoad, schema: SchemaToLoad) -> str | None:
-    """Say why a package cannot be loaded by this version, if it cannot."""
+def unsupported(package: PackageToLoad, schema: SchemaToLoad, dropped: Collection[str] = ()) -> str | None:
+    """Say why a package cannot be loaded by this version, if it cannot.
+
+    Args:
+        dropped: tables that later packages of the group drop; the schema may not have them any more.
+    """
     for job in package.jobs:
         root = root_of(schema.tables, job.table)
         if package.dispositions.get(root) == "merge":
@@ -102,6 +106,6 @@ def unsupported(package: PackageToLoad, schema: SchemaToLoad) -> str | None:
                 f"table {root!r} has write_disposition 'merge', which is not available in this version; "
                 "use 'append' or 'replace'"
             )
-        if job.table not in schema.tables:
+        if job.table not in schema.tables and job.table not in dropped:
             return f"job {job.job_id} is for table {job.table!r}, which schema {schema.name!r} does not have"
     return None

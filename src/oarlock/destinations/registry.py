@@ -15,6 +15,9 @@ from oarlock.settings import Settings
 #: Other packages announce their destinations here: name -> a factory called as ours are.
 ENTRY_POINTS = "oarlock.destinations"
 
+#: A text that ends so was meant as a file.
+FILE_ENDINGS = (".duckdb", ".ddb", ".db")
+
 Factory = Callable[..., Any]
 
 _OURS: Mapping[str, Factory] = {"duckdb": duckdb, "postgres": postgres}
@@ -137,6 +140,8 @@ def _announced(name: str) -> Factory | None:
 
 def _imported(path: str) -> Factory | None:
     """Import what a dotted path names. A single word is never imported: it may be the user's own running script."""
+    if path.count(".") == 1 and path.endswith(FILE_ENDINGS):
+        return None
     module, _, attribute = path.replace(":", ".").rpartition(".")
     if not module or not all(part.isidentifier() for part in (*module.split("."), attribute)):
         return None
@@ -152,6 +157,6 @@ def _imported(path: str) -> Factory | None:
 def _hint(text: str, kind: str) -> str:
     if kind != text and kind != _short(text):
         return f"its destination_type is {kind!r}"
-    if "/" in text or text.endswith((".duckdb", ".db")):
+    if "/" in text or text.endswith(FILE_ENDINGS):
         return f"for a file say destination='duckdb:///{text}'"
     return ""

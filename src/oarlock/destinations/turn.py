@@ -36,11 +36,6 @@ class Turn:
             self._thread = None
             self._lock.release()
 
-    @property
-    def nested(self) -> bool:
-        """Whether the thread that has the turn took it more than once."""
-        return self._depth > 1
-
 
 # One lock object a database and process: two would wait for each other in one thread.
 _turns: dict[Path, Turn] = {}

@@ -119,9 +119,7 @@ class GroupWriter:
         there = loaded_ids(self.session, (package.load_id for package in packages))
         todo = [package for package in packages if package.load_id not in there]
         self._run(plan(todo, self.group.schemas))
-        for package in todo:
-            schema = self.group.schemas[package.schema_name]
-            self._insert_marker(package.load_id, schema.name, schema.version_hash)
+        self._insert_markers({package.load_id: self.group.schemas[package.schema_name] for package in todo})
         self.loaded = [package.load_id for package in todo]
         self.already_there = [package.load_id for package in packages if package.load_id in there]
         if with_state and self.group.state is not None:
@@ -164,17 +162,19 @@ class GroupWriter:
         if rows != expected:
             raise Fault(f"table {step.table!r} took {rows} rows of {expected}", only)
 
-    def _insert_marker(self, load_id: str, schema_name: str | None, schema_hash: str | None) -> None:
+    def _insert_markers(self, loads: Mapping[str, SchemaToLoad | None]) -> None:
+        if not loads:
+            return
         self.session.query(
             f"INSERT INTO {self._path(LOADS)} (load_id, schema_name, status, inserted_at, schema_version_hash) "
-            "VALUES ($1, $2, $3, $4, $5)",
-            load_id,
-            schema_name,
+            "SELECT unnest($1::varchar[]), unnest($2::varchar[]), $3::bigint, $4::timestamptz, unnest($5::varchar[])",
+            list(loads),
+            [schema.name if schema else None for schema in loads.values()],
             COMPLETE,
             datetime.now(UTC),
-            schema_hash,
+            [schema.version_hash if schema else None for schema in loads.values()],
         )
-        self.markers.append(load_id)
+        self.markers += loads
 
     def _insert_version(self, schema: SchemaToLoad) -> None:
         versions = self._path(VERSIONS)
@@ -212,8 +212,7 @@ class GroupWriter:
         load_id: str = packages[-1].load_id if packages else ""
         if not load_id or (newest and load_id <= newest[0][0]):
             load_id = load_id_after(newest[0][0] if newest else "", new_load_id())
-            schema = self.group.schemas[packages[-1].schema_name] if packages else None
-            self._insert_marker(load_id, schema.name if schema else None, schema.version_hash if schema else None)
+            self._insert_markers({load_id: self.group.schemas[packages[-1].schema_name] if packages else None})
         self.session.query(
             f"INSERT INTO {states} (version, engine_version, pipeline_name, state, created_at, version_hash, "
             "_dlt_load_id, _dlt_id) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",

@@ -74,11 +74,10 @@ def read_folder(folder: Path, report: Report | None = None) -> Iterator[Line]:
 def _placed(path: Path, report: Report) -> Iterator[tuple[Place, Line]]:
     chunk = read_file(path, to_end=True)
     report.torn[path], report.lost[path] = chunk.torn, _missing(chunk.lines)
-    latest = 0.0
     for line in chunk.lines:
         at, seq = line.get("at"), line.get("seq")
-        latest = max(latest, at) if isinstance(at, int | float) else latest
-        yield (latest, str(line.get("worker", path.stem)), seq if isinstance(seq, int) else 0), line
+        time = at if isinstance(at, int | float) else 0.0
+        yield (time, str(line.get("worker", path.stem)), seq if isinstance(seq, int) else 0), line
 
 
 def _missing(lines: Sequence[Line]) -> int:

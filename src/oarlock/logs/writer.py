@@ -19,13 +19,15 @@ import orjson
 
 from oarlock.errors import ConfigurationError
 from oarlock.logs.events import RANKS, check
-from oarlock.settings.secret import Secret, redact, redact_all
+from oarlock.settings.secret import knows_secrets, redact_all
 from oarlock.values import FILE_MODE, FOLDER_MODE, new_worker_id
 
 #: A line is cut to this: a killed process can tear a write only between two pages, so short lines are whole lines.
 MAX_LINE_BYTES = 32_768
 #: How often a writer looks whether its file is still the one in the folder (a pipeline that was dropped takes it away).
 CHECK_EVERY_S = 1.0
+#: How many structures inside a value are written where JSON cannot hold it as it is; they may be in circles.
+MAX_PARTS = 1_000
 #: What stands behind a text that was cut.
 CUT = "…[cut, {} characters in all]"
 #: Set to 1 where tests run: an event that is not in the catalogue is then an error.
@@ -120,7 +122,7 @@ class Writer:
         return None if self.folder is None else self.folder / f"{self.worker}.jsonl"
 
     def _line(self, level: str, event: str, fields: Mapping[str, Any]) -> bytes:
-        shown = redact_all(fields)
+        shown = _shown(fields)
         head: dict[str, Any] = {
             "at": round(self._clock(), 6),
             "mono": round(time.monotonic(), 6),
@@ -131,7 +133,7 @@ class Writer:
         if "pipeline" in shown:
             head["pipeline"] = shown["pipeline"]
         head["worker"] = self.worker
-        body = {name: _shown(value) for name, value in shown.items() if name not in head}
+        body = {name: value for name, value in shown.items() if name not in head}
         if self._unsaid:
             body["dropped"] = self._unsaid
         return encode(head, body, self.max_line_bytes)
@@ -245,35 +247,42 @@ def _cut(value: Any, room: int) -> Any:
     return text[: max(room // 6, 8)] + CUT.format(len(text))
 
 
+def _shown(fields: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Give the fields as they may be shown: errors as texts, secrets masked."""
+    for name, value in fields.items():
+        if isinstance(value, BaseException):
+            fields = {**fields, name: f"{type(value).__name__}: {_text(value)}"}
+    # Written and read back first: what is masked then is what will stand in the line, be it an object's text.
+    return redact_all(orjson.loads(_dumps(fields))) if knows_secrets() else fields
+
+
 def _dumps(value: Any) -> bytes:
     try:
         return orjson.dumps(value, default=_text, option=_FORMAT)
     except (TypeError, ValueError, RecursionError):
         # Integers over 64 bits, lone surrogates, structures too deep or in a circle.
-        return orjson.dumps(_plain(value, 8), option=_FORMAT)
-
-
-def _shown(value: Any) -> Any:
-    """Turn an error into its text, so that it is redacted and cut like one."""
-    if isinstance(value, BaseException):
-        return redact(f"{type(value).__name__}: {_text(value)}")
-    return value
+        return orjson.dumps(_plain(value, 8, itertools.count()), option=_FORMAT)
 
 
 def _text(value: Any) -> str:
     try:
-        return redact(repr(value) if isinstance(value, Secret | bytes | bytearray) else str(value))
+        text = repr(value) if isinstance(value, bytes | bytearray) else str(value)
     except Exception:
         return f"<{type(value).__name__} that has no text>"
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
-def _plain(value: Any, depth: int) -> Any:
+def _plain(value: Any, depth: int, parts: Iterator[int]) -> Any:
     if value is None or isinstance(value, bool | float):
         return value
     if isinstance(value, int):
         return int(value) if -(2**63) <= value < 2**64 else str(value)
-    if depth > 0 and isinstance(value, Mapping):
-        return {str(_plain(k, 0)): _plain(v, depth - 1) for k, v in value.items()}
-    if depth > 0 and isinstance(value, list | tuple | set | frozenset):
-        return [_plain(item, depth - 1) for item in value]
-    return _text(value).encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, str | bytes | bytearray) or depth == 0 or next(parts) > MAX_PARTS:
+        # A structure that is left off here may be in a circle: its text is not asked for.
+        nested = isinstance(value, Mapping | list | tuple | set | frozenset)
+        return f"<{type(value).__name__}>" if nested else _text(value)
+    if isinstance(value, Mapping):
+        return {str(_plain(k, 0, parts)): _plain(v, depth - 1, parts) for k, v in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(item, depth - 1, parts) for item in value]
+    return _text(value)

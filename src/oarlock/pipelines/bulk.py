@@ -1,6 +1,6 @@
 """Bulk: files loaded by several worker processes at once, which is what ``oarlock load`` does.
 
-    files ─→ slices ─→ workers, each attached: extract, normalize, commit (durable) ─→ this process loads all of them
+files ─→ slices ─→ workers, each attached: extract, normalize, commit (durable) ─→ this process loads all of them
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 #: A worker gets about so many slices, so that a slow one does not keep the others waiting at the end.
 SLICES_PER_WORKER = 3
+
 
 @dataclass(frozen=True, slots=True)
 class FileFailure:
@@ -92,7 +93,11 @@ def load_files(
     target = pipeline.target(step="load")
     started = time.monotonic()
     report = BulkReport(
-        pipeline.pipeline_name, target.client().displayable_location(), target.dataset_name, min(workers, len(slices)), len(files)
+        pipeline.pipeline_name,
+        target.client().displayable_location(),
+        target.dataset_name,
+        min(workers, len(slices)),
+        len(files),
     )
     loading = _Loading(pipeline)
     options = {"table_name": table, "write_disposition": write_disposition}
@@ -122,7 +127,9 @@ def load_files(
     _account(pipeline, committed, report)
     report.took_s = time.monotonic() - started
     if loading.error is not None:
-        raise PipelineStepFailed(pipeline.pipeline_name, "load", None, str(loading.error), bool(report.pending)) from loading.error
+        raise PipelineStepFailed(
+            pipeline.pipeline_name, "load", None, str(loading.error), bool(report.pending)
+        ) from loading.error
     return report
 
 
@@ -138,7 +145,9 @@ def _slices(files: list[Path], workers: int) -> list[Slice]:
     return [one for file in files for one in split(file, max(1, round(file.stat().st_size / want)))]
 
 
-def file_worker(pipeline_name: str, pipelines_dir: str, options: dict[str, Any]) -> Callable[[tuple[str, Slice]], dict[str, Any]]:
+def file_worker(
+    pipeline_name: str, pipelines_dir: str, options: dict[str, Any]
+) -> Callable[[tuple[str, Slice]], dict[str, Any]]:
     """Be a worker: attach, and give the function that takes a slice in."""
     pipeline = attach(pipeline_name, pipelines_dir)
 

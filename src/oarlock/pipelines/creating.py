@@ -1,15 +1,15 @@
 """Creating and joining: ``pipeline()`` makes a working folder or opens it, ``attach()`` joins one and never wipes it.
 
-    attach ─┬─ working folder there ─→ join: state, schemas, destination and dataset come from the store
-            └─ not there ─┬─ destination has the pipeline's state ─→ new folder, state and schemas restored
-                          └─ it has not ─→ CannotRestorePipelineException; no folder is left behind
+attach ─┬─ working folder there ─→ join: state, schemas, destination and dataset come from the store
+        └─ not there ─┬─ destination has the pipeline's state ─→ new folder, state and schemas restored
+                      └─ it has not ─→ CannotRestorePipelineException; no folder is left behind
 """
 
 from __future__ import annotations
 
 import os
-import shutil
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from oarlock.pipelines.active import active_pipeline, set_active
 from oarlock.pipelines.membership import Membership, marker_of, refuse_foreign, wipe
 from oarlock.pipelines.pipeline import DATASET_SUFFIX, Pipeline
 from oarlock.pipelines.target import reference_from_document
+from oarlock.pipelines.trash import remove, throw_away
 from oarlock.settings import PipelineSettings, Settings, check_salt, redact, resolve_pipeline, salt_digest
 from oarlock.steps.commit import put_if_other
 from oarlock.values import Durability, Refresh
@@ -238,7 +239,9 @@ def _joined(settings: PipelineSettings, member: Membership) -> Pipeline:
         made = Pipeline(settings, member, attached=True)
         _check_salt(made, settings, local.get(("_local", "salt_digest")), created=True)
         _resolve_destinations(made, settings, local)
-        made._dataset_name = settings.dataset(settings.dataset_name) if settings.dataset_name else kept[("dataset_name",)]
+        made._dataset_name = (
+            settings.dataset(settings.dataset_name) if settings.dataset_name else kept[("dataset_name",)]
+        )
     except BaseException:
         member.close()
         raise
@@ -256,7 +259,8 @@ def _restored(settings: PipelineSettings) -> Pipeline:
             settings.pipeline_name,
             where,
             f"{found_here}, and no destination was given to restore it from. Create it first with "
-            f"oarlock.pipeline({settings.pipeline_name!r}, …), check pipelines_dir, or give destination=… and dataset_name=…",
+            f"oarlock.pipeline({settings.pipeline_name!r}, …), check pipelines_dir, or give destination=… and "
+            "dataset_name=…",
         )
     from oarlock.pipelines.restoring import look, take_over
 
@@ -269,7 +273,10 @@ def _restored(settings: PipelineSettings) -> Pipeline:
         raise
     except Exception as error:
         raise CannotRestorePipelineException(
-            settings.pipeline_name, where, f"{found_here}, and asking destination {destination.name!r}, dataset {dataset!r} failed: {redact(str(error))}"
+            settings.pipeline_name,
+            where,
+            f"{found_here}, and asking destination {destination.name!r}, dataset {dataset!r} failed: "
+            f"{redact(str(error))}",
         ) from error
     if found is None:
         _wipe_empty(folder, settings.pipeline_name)
@@ -320,6 +327,7 @@ def _wipe_empty(folder: Path, pipeline_name: str) -> None:
         wipe(folder, pipeline_name, keep_pending=True)
     except FileNotFoundError:
         # A marker without a store: nobody can have committed anything, and nobody can have joined.
-        shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):
+            remove(throw_away(folder))
     except (PipelineInUse, OarlockError):
         return

@@ -48,7 +48,10 @@ def import_schema(pipeline: Pipeline, name: str) -> None:
 
 def export_schemas(pipeline: Pipeline, names: set[str]) -> None:
     """Write the schemas of a run into the export folder, and into the import folder those that have no file there."""
-    for folder, plain in ((pipeline._settings.export_schema_path, False), (pipeline._settings.import_schema_path, True)):
+    for folder, plain in (
+        (pipeline._settings.export_schema_path, False),
+        (pipeline._settings.import_schema_path, True),
+    ):
         if folder is None:
             continue
         folder.mkdir(parents=True, exist_ok=True)

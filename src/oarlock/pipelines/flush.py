@@ -59,7 +59,9 @@ def flush(pipeline: Pipeline, *, at_exit: bool = False) -> list[str]:
         pipeline.member.told("group.postponed", packages=len(wanted), error=redact(str(error)))
         if not at_exit:
             raise
-        sys.stderr.write(f"oarlock: {len(wanted)} package(s) of pipeline {pipeline.pipeline_name!r} stay pending: {error}\n")
+        sys.stderr.write(
+            f"oarlock: {len(wanted)} package(s) of pipeline {pipeline.pipeline_name!r} stay pending: {error}\n"
+        )
         return []
     pipeline._unflushed.clear()
     _kept.discard(pipeline)

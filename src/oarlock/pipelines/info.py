@@ -28,9 +28,9 @@ class LoadPackageId(str):
         """The load id as plain text."""
         return str(self)
 
-    def __getnewargs__(self) -> tuple[str, str]:
+    def __reduce__(self) -> tuple[type[LoadPackageId], tuple[str, str]]:
         """Travel with the state."""
-        return str(self), self.state
+        return type(self), (str(self), self.state)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,8 @@ class LoadJobInfo:
 
     def __str__(self) -> str:
         why = f": {self.failed_message}" if self.failed_message else ""
-        return f"Job {self.job_file_info.file_id}: {self.rows} row(s) for table {self.job_file_info.table_name}, {self.state}{why}"
+        table = self.job_file_info.table_name
+        return f"Job {self.job_file_info.file_id}: {self.rows} row(s) for table {table}, {self.state}{why}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +133,9 @@ class LoadPackageInfo:
         return self.asstr(verbosity=1)
 
 
-def package_info(record: PackageRecord, package_path: str, schema_update: Mapping[str, Sequence[str]] | None = None) -> LoadPackageInfo:
+def package_info(
+    record: PackageRecord, package_path: str, schema_update: Mapping[str, Sequence[str]] | None = None
+) -> LoadPackageInfo:
     """Tell of a package what the store knows."""
     made = {"loaded": "completed_jobs", "aborted": "failed_jobs"}.get(record.state, "new_jobs")
     where = "failed_jobs" if record.failure else made
@@ -310,7 +313,8 @@ class LoadInfo(StepInfo):
         lines = [
             f"{len(self.loads_ids)} load package(s) with {self.rows} row(s) {done} to destination "
             f"{self.destination_name} and into dataset {self.dataset_name}",
-            f"The {self.destination_name} destination used {self.destination_displayable_credentials} location to store data",
+            f"The {self.destination_name} destination used {self.destination_displayable_credentials} location "
+            "to store data",
         ]
         if self.recovered:
             lines.append(f"{len(self.recovered)} older package(s) that were pending were loaded on the way")

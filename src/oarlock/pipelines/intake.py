@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from oarlock.errors import ConfigurationError, InvalidName, OarlockError
@@ -14,7 +14,7 @@ from oarlock.resources import Hints, make_hints
 from oarlock.schema.naming import Naming, default_schema_name
 from oarlock.settings import check_pipeline_name
 from oarlock.state.base import PackageRecord, Transaction
-from oarlock.steps.commit import RunState, commit_packages, put_if_other
+from oarlock.steps.commit import RunState, commit_packages, put_if_other, with_schema
 from oarlock.steps.extract import extract_resource
 from oarlock.steps.normalize import Normalizer
 from oarlock.steps.plan import Plan, plan
@@ -69,7 +69,9 @@ def read_options(options: Mapping[str, Any], pipeline: Pipeline) -> RunOptions:
     if left:
         raise TypeError(f"run() and extract() have no option {next(iter(left))!r}")
     if read.hints.write_disposition == "skip":
-        raise ConfigurationError("write_disposition 'skip' is for tables that are never loaded; there is nothing to run")
+        raise ConfigurationError(
+            "write_disposition 'skip' is for tables that are never loaded; there is nothing to run"
+        )
     if not isinstance(read.wait, bool):
         raise ConfigurationError(f"wait {read.wait!r} is neither True nor False")
     if read.refresh not in (None, "drop_sources", "drop_resources", "drop_data"):
@@ -119,7 +121,9 @@ class Intake:
 
     def take(self, data: Any) -> None:
         """Run all resources to their ends, their rows into the files of packages."""
-        plans = plan(data, hints=self._options.hints, default_schema=self.default_schema, forced_schema=self._options.schema)
+        plans = plan(
+            data, hints=self._options.hints, default_schema=self.default_schema, forced_schema=self._options.schema
+        )
         for one in plans:
             with self._pipeline.collector(f"Extract {one.schema_name}"):
                 self._take_plan(one)
@@ -171,13 +175,10 @@ class Intake:
         )
 
     def _clearing(self, package: OpenPackage) -> dict[str, Any]:
-        """Name the tables to be emptied though no row may come for them: a replace by nothing is a replace too."""
         if package.hand is None:
             return {}
-        known = package.hand.schema.tables
-        replaced = [table for table, how in package.dispositions.items() if how == "replace" and table in known]
-        empty = list(package.options.get("truncate_tables", ()))
-        return {"truncate_tables": [*empty, *replaced]} if empty or replaced else {}
+        emptied = [*package.options.get("truncate_tables", ()), *package.hand.emptied(package.dispositions)]
+        return {"truncate_tables": emptied} if emptied else {}
 
     def _progressed(self, table: str, rows: int) -> None:
         self._progress[table] = self._progress.get(table, 0) + rows
@@ -197,7 +198,9 @@ class Intake:
         if not records and self.state.changes() is None:
             return []
         try:
-            commit_packages(self._member.store, records, self.state, author=self._member.worker, puts=self._puts)
+            records = commit_packages(
+                self._member.store, records, self.state, author=self._member.worker, complete=self._complete
+            )
         except BaseException:
             # Past the point of no return an error means "unknown": only the store can tell.
             self._committed = self._may_be_in_store(records)
@@ -205,8 +208,13 @@ class Intake:
         self._committed = True
         if self._normalize:
             export_schemas(self._pipeline, {record.schema_name for record in records})
+        for package in self._open:
+            if package.hand is not None:
+                package.hand.tell_dropped()
         for record in records:
-            self._member.told("package.committed", run=self._run_id, load=record.load_id, rows=record.rows, schema=record.schema_name)
+            self._member.told(
+                "package.committed", run=self._run_id, load=record.load_id, rows=record.rows, schema=record.schema_name
+            )
         return records
 
     def _record(self, package: OpenPackage) -> PackageRecord | None:
@@ -214,7 +222,6 @@ class Intake:
         clears = package.options.get("truncate_tables") or package.options.get("drop_tables")
         if not jobs and not clears and self.state.changes() is None:
             return None
-        schema = package.hand.schema if package.hand is not None else None
         state: PackageState = "normalized" if package.hand is not None else "extracted"
         options = dict(package.options)
         if self._options.task is not None:
@@ -227,8 +234,8 @@ class Intake:
             load_id=package.load_id,
             state=state,
             schema_name=package.schema_name,
-            schema_version=schema.version if schema is not None else 0,
-            schema_hash=schema.version_hash if schema is not None else "",
+            schema_version=0,
+            schema_hash="",
             jobs=jobs,
             author=self._member.worker,
             run_id=self._run_id,
@@ -238,12 +245,20 @@ class Intake:
             options=options,
         )
 
-    def _puts(self, tx: Transaction) -> None:
+    def _complete(self, tx: Transaction, records: Sequence[PackageRecord]) -> list[PackageRecord]:
+        """Put what belongs to the packages, and name in each the schema that it needs, as it is then."""
         if tx.get(("default_schema_name",)) is None:
             put_if_other(tx, ("default_schema_name",), self._first_source or self.default_schema)
+        # Told under the guard, so that this is the order of the commits: packages are loaded in it.
+        now = time.time()
+        by_load_id = {record.load_id: replace(record, committed_at=now) for record in records}
         for package in self._open:
+            record = by_load_id.get(package.load_id)
             if package.hand is not None:
-                package.hand.keep(tx)
+                schema = package.hand.keep(tx, {job.table for job in record.jobs} if record is not None else ())
+                if record is not None:
+                    by_load_id[package.load_id] = with_schema(record, schema)
+        return list(by_load_id.values())
 
     def _may_be_in_store(self, records: list[PackageRecord]) -> bool:
         try:

@@ -9,7 +9,6 @@ that the folder has moved and does not write into it (the guard's file is no lon
 from __future__ import annotations
 
 import os
-import shutil
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,12 +23,14 @@ from oarlock.locking.liveness import Alive, is_alive
 from oarlock.locking.lock import Lock
 from oarlock.logs.events import EVENTS, Log
 from oarlock.logs.writer import Lines, Writer
+from oarlock.pipelines.trash import remove, take_out, throw_away
 from oarlock.state.store import SqliteStore
 from oarlock.steps.spool import sweep
 from oarlock.values import FOLDER_MODE, Durability, WorkerId, new_worker_id
 
 MARKER = "oarlock.json"
-TRASH = ".oarlock-trash"
+#: Beginning of the names under which traces are written before they are put in place.
+TRACE_ASIDE = ".trace-"
 #: A wipe waits this long for whoever is in the middle of a commit.
 WIPE_TIMEOUT_S = 10.0
 
@@ -112,23 +113,35 @@ class Membership:
             self.sweep()
 
     def sweep(self) -> list[str]:
-        """Remove what dead workers left: files that no package names, and their lock files."""
+        """Remove what dead workers left: files that no package needs, half-made traces, lock files, trash."""
 
-        def wanted() -> set[str]:
+        def needed(load_ids: set[str]) -> tuple[set[str], set[str]]:
             # After a commit of its own: a writer killed at the end of its commit may have left one that no reader sees
             # before the next commit.
             with self.store.transaction("sweep") as tx:
                 tx.touch()
                 records = tx.packages("extracted", "normalized")
-            return {job.file for record in records for job in record.jobs}
+                found = [tx.package(load_id) for load_id in load_ids]
+            done = {one.load_id for one in found if one is not None and one.state in ("loaded", "aborted")}
+            return {job.file for record in records for job in record.jobs}, done
 
-        removed = sweep(self.packages_folder, is_alive=self.is_member_alive, wanted=wanted)
+        removed = sweep(self.packages_folder, is_alive=self.is_member_alive, needed=needed)
+        removed += self._sweep_traces()
         for name in _workers(self.folder):
             if not self.is_member_alive(name):
                 (self.folder / "workers" / f"{name}.lock").unlink(missing_ok=True)
         if removed:
-            self.told("recovery.swept", folder=str(self.packages_folder), items=removed, reason="left by dead workers")
+            self.told("recovery.swept", folder=str(self.folder), items=removed, reason="left by dead workers")
+        if trash := take_out(self.folder.parent):
+            self.told("recovery.swept", folder=str(self.folder.parent), items=trash, reason="left by a killed removal")
         return removed
+
+    def _sweep_traces(self) -> list[str]:
+        names = [one.name for one in os.scandir(self.folder) if one.name.startswith(TRACE_ASIDE)]
+        dead = [name for name in names if not self.is_member_alive(name.removeprefix(TRACE_ASIDE).rpartition("-")[0])]
+        for name in dead:
+            (self.folder / name).unlink(missing_ok=True)
+        return dead
 
     def close(self) -> None:
         """Leave the folder."""
@@ -140,7 +153,9 @@ class Membership:
 
 def _workers(folder: Path) -> list[str]:
     try:
-        return sorted(one.name.removesuffix(".lock") for one in os.scandir(folder / "workers") if one.name.endswith(".lock"))
+        return sorted(
+            one.name.removesuffix(".lock") for one in os.scandir(folder / "workers") if one.name.endswith(".lock")
+        )
     except FileNotFoundError:
         return []
 
@@ -191,10 +206,9 @@ def wipe(folder: Path, pipeline_name: str, *, mine: Membership | None = None, ke
     if marker_of(folder) is None:
         return False
     with _quiet(folder, pipeline_name, mine, keep_pending) as leave:
-        trash = folder.parent / f"{TRASH}-{new_worker_id()}"
         leave()
-        folder.rename(trash)
-    shutil.rmtree(trash, ignore_errors=True)
+        trash = throw_away(folder)
+    remove(trash)
     return True
 
 
@@ -210,11 +224,13 @@ def _quiet(
             with member.store.snapshot() as snapshot:
                 pending = snapshot.count_packages("extracted", "normalized")
             if pending:
-                raise PipelineInUse(pipeline_name, f"{pending} package(s) in it wait to be loaded; run(None) loads them")
-        others = member.others_alive()
-        if others:
-            raise PipelineInUse(pipeline_name, f"live worker(s) hold it: {', '.join(others[:5])}; end them first")
+                raise PipelineInUse(
+                    pipeline_name, f"{pending} package(s) in it wait to be loaded; run(None) loads them"
+                )
         with guard.hold("wipe the working folder", timeout_s=WIPE_TIMEOUT_S):
+            others = member.others_alive()
+            if others:
+                raise PipelineInUse(pipeline_name, f"live worker(s) hold it: {', '.join(others[:5])}; end them first")
             yield member.close
     finally:
         if mine is None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from oarlock.pipelines.intake import NO_LIMIT
 from oarlock.schema.naming import Naming
 from oarlock.state.base import PackageRecord
+from oarlock.steps.commit import with_schema
 from oarlock.steps.normalize import Normalizer
 from oarlock.steps.raw import HINTS, normalize_jobs
 from oarlock.steps.schemas import SchemaInHand
@@ -35,7 +36,9 @@ def normalize_extracted(pipeline: Pipeline) -> list[PackageRecord]:
 def _normalize(pipeline: Pipeline, record: PackageRecord) -> PackageRecord:
     member = pipeline.member
     for job in record.jobs:
-        check_job(member.packages_folder, job, contents=True, pipeline_name=pipeline.pipeline_name, load_id=record.load_id)
+        check_job(
+            member.packages_folder, job, contents=True, pipeline_name=pipeline.pipeline_name, load_id=record.load_id
+        )
     destination = pipeline.target(record.options, step="normalize").destination
     length = destination.capabilities.max_identifier_length
     hand = SchemaInHand(member.store, record.schema_name, worker=member.worker, told=member.told)
@@ -54,26 +57,24 @@ def _normalize(pipeline: Pipeline, record: PackageRecord) -> PackageRecord:
     except BaseException:
         writer.discard()
         raise
+    dispositions = {Naming(length).table(table): how for table, how in record.dispositions.items()}
     made = replace(
         record,
         state="normalized",
-        schema_version=hand.schema.version,
-        schema_hash=hand.schema.version_hash,
         jobs=jobs,
         author=member.worker,
-        dispositions={Naming(length).table(table): how for table, how in record.dispositions.items()},
-        options=_options(record, hand, length),
+        dispositions=dispositions,
+        options=_options(record, hand, dispositions),
     )
     with member.store.transaction("commit normalized package") as tx:
-        hand.keep(tx)
+        made = with_schema(made, hand.keep(tx, {job.table for job in jobs}))
         tx.put_package(made)
     remove_files(member.packages_folder, record.jobs)
     member.told("package.committed", load=record.load_id, rows=made.rows, schema=record.schema_name)
     return made
 
 
-def _options(record: PackageRecord, hand: SchemaInHand, length: int) -> dict[str, object]:
+def _options(record: PackageRecord, hand: SchemaInHand, dispositions: dict[str, str]) -> dict[str, object]:
     options = {key: value for key, value in record.options.items() if key != HINTS}
-    tables = [Naming(length).table(table) for table, how in record.dispositions.items() if how == "replace"]
-    known = [table for table in tables if table in hand.schema.tables]
-    return {**options, "truncate_tables": known} if known else options
+    emptied = hand.emptied(dispositions)
+    return {**options, "truncate_tables": emptied} if emptied else options

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 from oarlock.destinations.base import Destination, SqlClient
 from oarlock.destinations.registry import from_reference, resolve
 from oarlock.errors import PipelineConfigMissing, PipelineNotActive, SaltMismatch, SchemaNotFound
-from oarlock.logs.collector import Collector
-from oarlock.logs.faces.choice import resolve_collector
+from oarlock.logs.collector import NULL_COLLECTOR, Collector
 from oarlock.pipelines.active import active_pipeline, set_active
 from oarlock.pipelines.membership import Membership
 from oarlock.pipelines.schemas import Schemas
@@ -27,7 +26,7 @@ from oarlock.steps.commit import put_if_other
 if TYPE_CHECKING:
     from oarlock.destinations.dataset import Dataset
     from oarlock.knobs import RuntimeSettings
-    from oarlock.pipelines.info import ExtractInfo, LoadInfo, LoadPackageId, LoadPackageInfo, LoadJobInfo, NormalizeInfo
+    from oarlock.pipelines.info import ExtractInfo, LoadInfo, LoadJobInfo, LoadPackageId, LoadPackageInfo, NormalizeInfo
     from oarlock.pipelines.trace import PipelineTrace
 
 #: Identifiers of a pipeline without a destination are as long as its longest known destination takes.
@@ -47,7 +46,7 @@ class Pipeline:
         self.attached_pipeline = attached
         self.pipeline_name = settings.pipeline_name
         self.refresh = settings.refresh
-        self.collector: Collector = resolve_collector(settings.progress)
+        self.collector: Collector = _collector(settings.progress)
         self._knobs: RuntimeSettings | None = None
         self._targets: dict[str, Target] = {}
         self._trace: PipelineTrace | None = None
@@ -80,7 +79,9 @@ class Pipeline:
     def member(self) -> Membership:
         """This process's membership in the working folder; a forked child joins anew."""
         if self._member.pid != os.getpid():
-            self._member = Membership.open(self._member.folder, self.pipeline_name, durability=self._member.store.durability)
+            self._member = Membership.open(
+                self._member.folder, self.pipeline_name, durability=self._member.store.durability
+            )
             self._targets, self._unflushed = {}, []
         return self._member
 
@@ -166,7 +167,9 @@ class Pipeline:
     def dataset_name(self, value: str) -> None:
         self.use(dataset_name=value)
 
-    def use(self, *, destination: Any = None, staging: Any = None, dataset_name: str | None = None, persist: bool = True) -> None:
+    def use(
+        self, *, destination: Any = None, staging: Any = None, dataset_name: str | None = None, persist: bool = True
+    ) -> None:
         """Take another destination, staging or dataset from here on, for everyone where ``persist`` is true."""
         settings = Settings.current()
         if destination is not None:
@@ -206,7 +209,10 @@ class Pipeline:
         destination = mine if kept is None or (mine is not None and mine.reference() == kept) else from_reference(kept)
         if destination is None:
             raise PipelineConfigMissing(
-                self.pipeline_name, "destination", step, "Give one: pipeline(…, destination='duckdb') or run(…, destination=…)."
+                self.pipeline_name,
+                "destination",
+                step,
+                "Give one: pipeline(…, destination='duckdb') or run(…, destination=…).",
             )
         dataset = (options or {}).get("dataset_name") or self.dataset_name or f"{self.pipeline_name}{DATASET_SUFFIX}"
         target = Target(
@@ -323,17 +329,17 @@ class Pipeline:
                 folder, to be loaded by whoever has the loader's turn next, at the latest when this process ends.
 
         Returns:
-            The receipt: the packages, tables and rows of this call alone. ``None`` for ``run(None)`` with nothing pending.
+            The receipt: packages, tables and rows of this call alone; ``None`` for ``run(None)`` with nothing pending.
 
         Raises:
-            PipelineStepFailed: a step failed; the cause is chained, ``has_pending_data`` says whether the rows are kept.
+            PipelineStepFailed: a step failed; its cause is chained, ``has_pending_data`` tells whether rows are kept.
         """
         from oarlock.pipelines.running import run
 
         return run(self, data, **options)
 
     def extract(self, data: Any, **options: Any) -> ExtractInfo:
-        """Write rows into the working folder as they are, to be normalized and loaded later; takes what ``run()`` takes."""
+        """Write rows into the working folder as they are, to be normalized and loaded later; takes what run takes."""
         from oarlock.pipelines.running import extract
 
         return extract(self, data, **options)
@@ -457,6 +463,14 @@ class Pipeline:
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+
+def _collector(progress: Any) -> Collector:
+    if progress is None:
+        return NULL_COLLECTOR  # the faces are not imported for it: most workers show nothing
+    from oarlock.logs.faces.choice import resolve_collector
+
+    return resolve_collector(progress)
 
 
 __all__ = ["Pipeline"]

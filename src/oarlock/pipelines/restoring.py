@@ -49,7 +49,9 @@ def look(client: DestinationClient, pipeline_name: str) -> Found | None:
     state = decode_state(row.state)
     named = state.get("pipeline_name", pipeline_name)
     if named != pipeline_name:
-        raise CannotRestorePipelineException(pipeline_name, client.displayable_location(), f"its state there is of pipeline {named!r}")
+        raise CannotRestorePipelineException(
+            pipeline_name, client.displayable_location(), f"its state there is of pipeline {named!r}"
+        )
     schemas = []
     for name in state.get("schema_names", []):
         stored = client.read_schema(name)

@@ -153,7 +153,9 @@ def _load(
     with _step(pipeline, trace, "load", load_id=wanted[0] if wanted else None) as step:
         if wanted and wait:
             with pipeline.collector(f"Load {pipeline.pipeline_name}"):
-                done = loader_of(pipeline).load(wanted, timeout_s=pipeline.knobs.lock_timeout_s + pipeline.knobs.destination_timeout_s)
+                done = loader_of(pipeline).load(
+                    wanted, timeout_s=pipeline.knobs.lock_timeout_s + pipeline.knobs.destination_timeout_s
+                )
                 pipeline.collector.update("Packages", len(wanted), total=len(wanted))
         info = _receipt(pipeline, wanted, first_run, started, done, durable_only=not wait, older=older or [])
         step.step_info = info
@@ -188,7 +190,9 @@ def _receipt(
         staging_type=staging.type if staging else None,
         staging_name=staging.name if staging else None,
         durable_only=durable_only,
-        recovered=[record.load_id for record in older if record.load_id in done.load_ids and record.load_id not in mine],
+        recovered=[
+            record.load_id for record in older if record.load_id in done.load_ids and record.load_id not in mine
+        ],
     )
 
 

@@ -49,4 +49,6 @@ def reference_from_document(document: Any) -> DestinationReference | None:
     """Give a reference from what the store keeps; ``None`` where it keeps none."""
     if not isinstance(document, Mapping) or "type" not in document:
         return None
-    return DestinationReference(document["type"], document.get("name") or document["type"], document.get("options") or {})
+    return DestinationReference(
+        document["type"], document.get("name") or document["type"], document.get("options") or {}
+    )

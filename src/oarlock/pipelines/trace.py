@@ -15,6 +15,7 @@ from typing import Any
 import orjson
 
 from oarlock.pipelines.info import ExtractInfo, LoadInfo, NormalizeInfo, StepInfo, moment
+from oarlock.pipelines.membership import TRACE_ASIDE
 from oarlock.settings import redact
 from oarlock.values import FILE_MODE
 
@@ -84,7 +85,10 @@ class PipelineTrace:
     def asdict(self) -> dict[str, Any]:
         """Give plain values."""
         return {
-            **{key: getattr(self, key) for key in ("transaction_id", "pipeline_name", "worker", "started_at", "finished_at")},
+            **{
+                key: getattr(self, key)
+                for key in ("transaction_id", "pipeline_name", "worker", "started_at", "finished_at")
+            },
             "steps": [
                 {key: getattr(step, key) for key in ("step", "started_at", "finished_at", "info", "exception")}
                 for step in self.steps
@@ -96,7 +100,8 @@ class PipelineTrace:
         failed = any(step.exception for step in self.steps)
         took = (self.finished_at or time.time()) - self.started_at
         ends = "FAILED" if failed else "COMPLETED"
-        head = f"Run started at {moment(self.started_at):%Y-%m-%d %H:%M:%S} UTC and {ends} in {took:.2f} seconds with {len(self.steps)} step(s)."
+        began = f"{moment(self.started_at):%Y-%m-%d %H:%M:%S}"
+        head = f"Run started at {began} UTC and {ends} in {took:.2f} seconds with {len(self.steps)} step(s)."
         return "\n".join([head, *map(str, self.steps)])
 
     def __str__(self) -> str:
@@ -127,7 +132,7 @@ def new_trace(pipeline_name: str, worker: str) -> PipelineTrace:
 def write_trace(folder: Path, trace: PipelineTrace) -> None:
     """Write the trace aside and put it in place; the last run of several wins, and a full disk costs only the trace."""
     text = redact(orjson.dumps(trace.asdict(), default=_plain).decode())
-    aside = folder / f".trace-{trace.worker}-{trace.transaction_id}"
+    aside = folder / f"{TRACE_ASIDE}{trace.worker}-{trace.transaction_id}"
     try:
         fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
         try:
@@ -155,7 +160,18 @@ def read_trace(folder: Path) -> PipelineTrace | None:
         if path.stat().st_size > MAX_BYTES:
             return None
         found = orjson.loads(path.read_bytes())
-        steps = [StepTrace(**{key: one.get(key) for key in ("step", "started_at", "finished_at", "info", "exception")}) for one in found["steps"]]
-        return PipelineTrace(**{**{key: found.get(key) for key in ("transaction_id", "pipeline_name", "worker", "started_at", "finished_at")}, "steps": steps})
+        steps = [
+            StepTrace(**{key: one.get(key) for key in ("step", "started_at", "finished_at", "info", "exception")})
+            for one in found["steps"]
+        ]
+        return PipelineTrace(
+            **{
+                **{
+                    key: found.get(key)
+                    for key in ("transaction_id", "pipeline_name", "worker", "started_at", "finished_at")
+                },
+                "steps": steps,
+            }
+        )
     except (FileNotFoundError, orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
         return None

@@ -30,8 +30,8 @@ Hints = Mapping[str, Any]
 
 #: Text that is a whole number, the way it is written out again.
 INTEGER_TEXT = r"\s*-?(?:0|[1-9][0-9]*)\s*"
-#: Text that is a number; leading zeros are digits of something else, such as a postal code.
-NUMBER_TEXT = r"\s*[+-]?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,6})?\s*"
+#: Text that is a number; leading zeros and a plus are signs of something else: a postal code, a telephone number.
+NUMBER_TEXT = r"\s*-?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,6})?\s*"
 TRUE_TEXTS = frozenset({"yes", "true", "t", "y", "1"})
 FALSE_TEXTS = frozenset({"no", "false", "f", "n", "0"})
 
@@ -70,7 +70,8 @@ def decimal_digits(value: Decimal) -> tuple[int, int]:
 
 
 def _lossy(value: object, to_type: str) -> CannotCoerce:
-    return CannotCoerce(f"{value!r:.100} does not go into {to_type} without loss")
+    shown = value[:100] if isinstance(value, str) else value
+    return CannotCoerce(f"{shown!r:.100} does not go into {to_type} without loss")
 
 
 def _text(value: str, hints: Hints) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import base64
+import binascii
 import hashlib
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -63,7 +63,7 @@ def content_hash(head: Mapping[str, Any], tables: Mapping[str, TableText]) -> st
     names = sorted(tables)
     digest = hashlib.sha3_256(b"".join(_content(head, tables, names)))
     digest.update(b"".join(piece for name in names for piece in (name.encode(), tables[name].order)))
-    return base64.b64encode(digest.digest()).decode("ascii")
+    return binascii.b2a_base64(digest.digest(), newline=False).decode("ascii")
 
 
 def _content(head: Mapping[str, Any], tables: Mapping[str, TableText], names: list[str]) -> Iterator[bytes]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import base64
+import binascii
 import hashlib
 import re
 
@@ -36,7 +36,7 @@ _UNDERSCORES = re.compile(r"__+")
 def tag(text: str) -> str:
     """Return six characters that stand for ``text`` in a name that had to be cut."""
     digest = hashlib.shake_128(text.encode("utf-8", "surrogatepass")).digest(4)
-    return base64.b64encode(digest).rstrip(b"=").translate(_TAG_LETTERS).lower().decode("ascii")
+    return binascii.b2a_base64(digest, newline=False).rstrip(b"=").translate(_TAG_LETTERS).lower().decode("ascii")
 
 
 def is_system_name(name: str) -> bool:

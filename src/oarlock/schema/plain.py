@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import base64
+import binascii
 import dataclasses
 import json
 import math
@@ -171,10 +171,12 @@ def _from_numpy(value: Any) -> Plain:
     kind = value.dtype.kind
     if kind == "m":
         raise CannotCoerce("no column holds a duration; make it a number of seconds")
-    if kind == "M" and not getattr(value, "shape", ()):
-        micros = value.astype("datetime64[us]")
-        return plain(micros.tolist()) if micros == value or value != value else ("text", str(value))
-    return plain(value.tolist())
+    if kind != "M":
+        return plain(value.tolist())
+    if getattr(value, "shape", ()):
+        return "json", list(value)
+    micros = value.astype("datetime64[us]")
+    return plain(micros.tolist()) if micros == value or value != value else ("text", str(value))
 
 
 def _dumps(value: Any) -> str:
@@ -195,35 +197,37 @@ def _dumps_slow(value: Any) -> str:
 
 
 def _for_json(value: Any) -> Any:
+    if isinstance(value, Enum):
+        return value.value
     found = plain(value)
     if found is None:
         return None
     data_type, bare = found
     if data_type == "binary":
         return base64_text(bare)
-    if data_type in ("decimal", "timestamp", "date", "time"):
-        return str(bare) if data_type == "decimal" else bare.isoformat()
-    if data_type == "double" and not math.isfinite(bare):
-        raise TypeError("NaN or Infinity in another class than float")
-    return bare
+    if data_type in ("timestamp", "date", "time"):
+        return bare.isoformat()
+    return str(bare) if data_type == "decimal" else bare
 
 
 def base64_text(value: bytes) -> str:
     """Write bytes as base64."""
-    return base64.b64encode(value).decode("ascii")
+    return binascii.b2a_base64(value, newline=False).decode("ascii")
 
 
 def _has_odd_number(value: Any) -> bool:
     waiting = [value]
     while waiting:
         each = waiting.pop()
-        if isinstance(each, float):
-            if not math.isfinite(each):
-                return True
-        elif isinstance(each, dict):
+        if isinstance(each, dict):
             waiting.extend(each.values())
         elif isinstance(each, list | tuple):
             waiting.extend(each)
-        elif (inside := nested(each)) is not None:
-            waiting.append(inside)
+        elif isinstance(each, float):
+            if not math.isfinite(each):
+                return True
+        elif each is not None and not isinstance(each, str | int | Decimal) and (found := plain(each)) is not None:
+            data_type, bare = found
+            if data_type in ("json", "double"):
+                waiting.append(bare)
     return False

@@ -24,7 +24,7 @@ LIST = "list"
 Column = dict[str, Any]
 
 
-def column(name: str, data_type: str, *, nullable: bool = True, **hints: object) -> Column:
+def column(name: str, data_type: str, *, nullable: bool = True, **hints: Any) -> Column:
     """Make one column's document."""
     return {"name": name, "data_type": data_type, "nullable": nullable, **hints}
 

@@ -95,12 +95,14 @@ def in_utc(value: datetime) -> datetime:
 
 
 def from_seconds(seconds: int | float) -> datetime | None:
-    """Read unix seconds; None where no microsecond is exactly that far from 1970, or the year has no four digits."""
+    """Read unix seconds; None for a year without four digits. A float is taken to the nearest microsecond.
+
+    A double that counts seconds of today tells apart hardly more than that.
+    """
     try:
-        found = _EPOCH + timedelta(seconds=seconds)
+        return _EPOCH + timedelta(seconds=seconds)
     except (OverflowError, ValueError):
         return None
-    return found if isinstance(seconds, int) or found.timestamp() == seconds else None
 
 
 def _exact(fraction: str | None) -> bool:

@@ -29,6 +29,7 @@ ENVIRONMENT_ONLY = (
         "", "OARLOCK_LOCAL_DIR", "path", "the current folder", "What relative paths of destinations are relative to."
     ),
     Setting("", "OARLOCK_ALLOW_UNSAFE_FS", "`1`", "", "Use a folder though locks were seen not to hold there."),
+    Setting("", "OARLOCK_STRICT_EVENTS", "`1`", "", "For tests: an event that is not in the catalogue is an error."),
     Setting("", "DLT_PROJECT_DIR", "path", "", "Read where `OARLOCK_PROJECT_DIR` is not set."),
     Setting("", "DLT_LOCAL_DIR", "path", "", "Read where `OARLOCK_LOCAL_DIR` is not set."),
     Setting("", "DLT_CONFIG_FOLDER", "text", "`.dlt`", "The folder that is read where a project has no `.oarlock`."),

@@ -106,6 +106,7 @@ def _forms(value: str) -> Iterator[str]:
     yield json.dumps(value)[1:-1]
     yield json.dumps(value, ensure_ascii=False)[1:-1]
     yield repr(value)[1:-1]
+    yield repr(value.encode("utf-8", "surrogatepass"))[2:-1]
     quoted = _quoted(value)
     yield quoted
     yield quoted.replace("%20", "+")
@@ -125,6 +126,11 @@ def _quoted(text: str) -> str:
 def _unquoted(text: str) -> str:
     raw = re.sub(rb"%([0-9A-Fa-f]{2})", lambda found: bytes([int(found[1], 16)]), text.encode("utf-8", "surrogatepass"))
     return raw.decode("utf-8", "replace")
+
+
+def knows_secrets() -> bool:
+    """Tell whether this process has resolved any secret."""
+    return bool(_ordered)
 
 
 def redact(text: str) -> str:

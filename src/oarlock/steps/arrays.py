@@ -11,11 +11,9 @@ from datetime import date, datetime, time
 from decimal import Decimal
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from oarlock.steps.rowids import Numbers
 from oarlock.steps.types import ColumnDocument, arrow_type
 
 #: What Arrow raises about values that it cannot convert as they are.
@@ -84,19 +82,3 @@ def _moments(texts: pa.Array, kind: pa.DataType) -> pa.Array | None:
         return None
     # The instant in UTC is the number that both kinds of column hold.
     return pc.cast(pc.cast(moments, pa.int64()), kind)
-
-
-def spread(array: pa.Array, rows: Numbers | None, count: int) -> pa.Array:
-    """Place a column's values in their rows among ``count``, NULL elsewhere."""
-    if rows is None:
-        return array
-    if len(rows) == count:
-        return array
-    places = np.full(count, -1, dtype=np.int64)
-    places[rows] = np.arange(len(rows), dtype=np.int64)
-    return array.take(pa.array(places, mask=places < 0))
-
-
-def has_nul(array: pa.Array) -> bool:
-    """Tell whether a text of the column holds a NUL character."""
-    return bool(pc.any(pc.match_substring(array, "\0")).as_py())

@@ -35,10 +35,8 @@ def _overlap(pieces: Sequence[Piece]) -> bool:
 
 
 def _with_values(piece: Piece) -> Piece:
-    """Leave NULL and empty lists out: they are no values, and collide with nothing."""
-    cells = piece.cells.compact()
-    places = [place for place, value in enumerate(cells.values) if type(value) is not list or value]
-    return Piece(piece.path, cells if len(places) == len(cells.values) else cells.at(places), piece.level)
+    """Leave NULL out: it is no value, and collides with nothing."""
+    return Piece(piece.path, piece.cells.compact(), piece.level)
 
 
 def _told_apart(

@@ -1,9 +1,9 @@
-"""Commit: the files of a call's packages, their state change and their place in the store, all at once or not at all."""
+"""Commit: a call's packages, their state change and their place in the store, all at once or not at all."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from oarlock.schema.document import Schema
@@ -60,9 +60,13 @@ def commit_packages(
     state: RunState | None,
     *,
     author: str,
-    puts: Callable[[Transaction], None] = lambda tx: None,
-) -> None:
+    complete: Callable[[Transaction, Sequence[PackageRecord]], Sequence[PackageRecord]] = lambda tx, packages: packages,
+) -> list[PackageRecord]:
     """Commit packages whose files are sealed, with the state change that they carry, in one durable transaction.
+
+    Args:
+        complete: called in the transaction: what else belongs to the packages is put there, and what is only known
+            there is filled in.
 
     Raises:
         StateConflict: the run and another writer changed one plain key to different values; nothing was committed.
@@ -71,9 +75,15 @@ def commit_packages(
     with store.transaction("commit package") as tx:
         if changes is not None:
             tx.merge(changes[0], changes[1], author=author)
-        for record in packages:
+        made = list(complete(tx, packages))
+        for record in made:
             tx.put_package(record)
-        puts(tx)
+    return made
+
+
+def with_schema(record: PackageRecord, schema: Schema) -> PackageRecord:
+    """Name in a package the schema that it needs."""
+    return replace(record, schema_version=schema.version, schema_hash=schema.version_hash)
 
 
 def put_if_other(tx: Transaction, key: StateKey, value: Any) -> None:

@@ -56,14 +56,16 @@ class Gathered:
     list_indexes: Numbers | None = None
     columns: dict[str, Cells | pa.Array] = field(default_factory=dict)
     source_keys: dict[str, KeyPath] = field(default_factory=dict)  # columns that had to be told apart
-    descended: set[str] = field(default_factory=set)  # columns whose dicts or lists were taken apart
+    descended: set[str] = field(default_factory=set)  # columns whose dicts or lists were taken apart …
+    kept: set[str] = field(default_factory=set)  # … or kept as they are
 
 
 def joined(pieces: Sequence[Piece]) -> Cells:
     """Put cells of different rows together, in the order of rows."""
     if len(pieces) == 1:
         return pieces[0].cells
-    values = [value for piece in pieces for value in piece.cells.values]
-    rows = np.concatenate([piece.cells.row_numbers() for piece in pieces])
+    parts = [piece.cells.compact() for piece in pieces]  # one's NULL must not hide another's value
+    values = [value for part in parts for value in part.values]
+    rows = np.concatenate([part.row_numbers() for part in parts])
     order = np.argsort(rows, kind="stable")
     return Cells([values[place] for place in order.tolist()], rows[order])

@@ -89,8 +89,12 @@ class Loader:
 
     @staticmethod
     def pending(snapshot: Snapshot) -> list[PackageRecord]:
-        """Give the packages that wait to be loaded, oldest first; those that failed for good are left out."""
-        return [one for one in snapshot.packages("normalized") if one.failure is None]
+        """Give the packages that wait to be loaded, in the order of their commits, without those that failed for good.
+
+        Not in the order of their ids: one that was begun before a replace and committed after it comes after it.
+        """
+        waiting = [one for one in snapshot.packages("normalized") if one.failure is None]
+        return sorted(waiting, key=lambda one: (one.committed_at, one.load_id))
 
     @staticmethod
     def _still_missing(snapshot: Snapshot, missing: set[str], done: Loaded) -> set[str]:
@@ -118,7 +122,9 @@ class Loader:
                 size += sum(job.size_bytes for job in package.jobs)
         return group, target
 
-    def _prepare(self, snapshot: Snapshot, group: list[PackageRecord]) -> tuple[dict[str, SchemaToLoad], StateRow | None]:
+    def _prepare(
+        self, snapshot: Snapshot, group: list[PackageRecord]
+    ) -> tuple[dict[str, SchemaToLoad], StateRow | None]:
         # State and schemas are read in the same snapshot as the packages: they hold the effects of exactly these.
         schemas = {}
         for name in {package.schema_name for package in group}:
@@ -193,8 +199,8 @@ class Loader:
     def _mark(
         self, group: dict[str, PackageRecord], outcome: LoadOutcome, damaged: dict[str, str], done: Loaded
     ) -> None:
-        arrived = [*outcome.loaded, *outcome.already_there]
-        failed = {**outcome.failed, **damaged}
+        arrived: list[str] = [*outcome.loaded, *outcome.already_there]
+        failed = {str(load_id): reason for load_id, reason in outcome.failed.items()} | damaged
         now = time.time()
         with self.store.transaction("mark packages loaded") as tx:
             for load_id in arrived:

@@ -24,11 +24,12 @@ from oarlock.schema.document import Schema
 from oarlock.schema.keys import SOURCE_KEY_HINT, KeyMap, source_key
 from oarlock.schema.naming import Naming
 from oarlock.steps import frames
+from oarlock.steps.batches import batches_of
 from oarlock.steps.gathered import Gathered
 from oarlock.steps.hints import Declared, TableHints
 from oarlock.steps.identify import Identities, set_aside, system_columns_of
 from oarlock.steps.settle import Columns, SettledColumn, SettledTable, Settler
-from oarlock.steps.shred import Shredder
+from oarlock.steps.shred import Shredder, TooManyElements
 from oarlock.steps.transpose import as_dicts
 
 __all__ = ["Normalizer", "TableHints"]
@@ -37,6 +38,8 @@ __all__ = ["Normalizer", "TableHints"]
 BATCH_ROWS = 16_384
 #: Each round ends with another worker's columns or with none; more rounds than this are no coincidence.
 MAX_ROUNDS = 20
+
+_SYSTEM = frozenset({system.LOAD_ID, system.ROW_ID, system.PARENT_ID, system.LIST_INDEX, system.ROOT_ID})
 
 Sink = Callable[[str, "pa.RecordBatch | pa.Table"], None]
 
@@ -97,13 +100,20 @@ class Normalizer:
         shredder = Shredder(
             self._keys, is_json=self._is_json, is_variant=self._is_variant, is_free=self._is_free
         )
-        for first in range(0, len(rows), BATCH_ROWS):
-            dicts = as_dicts(rows[first : first + BATCH_ROWS], table)
+        declared = Declared.of(hints, self._naming)
+        waiting = [rows[first : first + BATCH_ROWS] for first in range(0, len(rows), BATCH_ROWS)]
+        waiting.reverse()
+        while waiting:
+            dicts = as_dicts(waiting.pop(), table)
 
             def gather(dicts: Sequence[dict[str, Any]] = dicts) -> list[Gathered]:
                 return shredder.shred(table, dicts, levels=self._levels(hints, table))
 
-            self._add(_Batch(table, hints, Declared.of(hints, self._naming), gather, system_columns=True))
+            try:
+                self._add(_Batch(table, hints, declared, gather, system_columns=True))
+            except TooManyElements:
+                half = len(dicts) // 2
+                waiting += [dicts[half:], dicts[:half]]
 
     def add_arrow(self, hints: TableHints, table: pa.Table | pa.RecordBatch, *, system_columns: bool) -> None:
         """Take Arrow data, a column at a time; ``system_columns`` gives the rows ids though the table has none yet.
@@ -195,7 +205,6 @@ class Normalizer:
             gathered.columns,
             self._naming,
             self.schema.detections,
-            gathered.count,
             supports_nul=self._supports_nul,
             exact=self._exact,
         )
@@ -238,17 +247,14 @@ class Normalizer:
             self.rows.get(batch.table, 0),
             with_root_ids=self._with_root_ids(batch),
         )
-        ready = []
         for each in settled:
-            table = each.gathered.table
-            arrays = {column.name: column.array for column in each.flat()}
-            if batch.system_columns:
-                arrays |= identities.columns(each.gathered, each.supplied_ids)
-            _check_not_null(table, self._columns(table), arrays)
-            ready.append((table, pa.RecordBatch.from_pydict(arrays)))
-        for table, rows in ready:
-            self.rows[table] = self.rows.get(table, 0) + rows.num_rows
-            self._sink(table, rows)
+            _check_not_null(each, self._columns(each.gathered.table), system_columns=batch.system_columns)
+        for each in settled:
+            gathered = each.gathered
+            system_columns = identities.columns(gathered, each.supplied_ids) if batch.system_columns else {}
+            self.rows[gathered.table] = self.rows.get(gathered.table, 0) + gathered.count
+            for rows in batches_of(list(each.flat()), system_columns, gathered.count):
+                self._sink(gathered.table, rows)
 
 
 def _is_known(columns: Columns, name: str) -> bool:
@@ -262,9 +268,12 @@ def _document(column: SettledColumn, gathered: Gathered) -> dict[str, Any]:
     return {**column.document, **extra}
 
 
-def _check_not_null(table: str, columns: Columns, arrays: Mapping[str, pa.Array]) -> None:
-    for name, column in columns.items():
-        if column.get("nullable") is False:
-            array = arrays.get(name)
-            if array is None or array.null_count:
-                raise InvalidRow(table, name, "None", "the column must have a value in every row")
+def _check_not_null(settled: SettledTable, columns: Columns, *, system_columns: bool) -> None:
+    ours = _SYSTEM if system_columns else frozenset()
+    required = [name for name, column in columns.items() if column.get("nullable") is False and name not in ours]
+    if not required:
+        return
+    have = {column.name: column for column in settled.flat()}
+    for name in required:
+        if name not in have or not have[name].is_full(settled.gathered.count):
+            raise InvalidRow(settled.gathered.table, name, "None", "the column must have a value in every row")

@@ -76,7 +76,9 @@ def _from_callable(data: Any, hints: Hints) -> Iterator[tuple[str | None, Resour
     made = data()
     if made is data or (callable(made) and not isinstance(made, Resource)):
         raise UnsupportedData(f"function {name!r}", "it gives another function, not rows")
-    if isinstance(made, Source | Resource) or (isinstance(made, list) and made and isinstance(made[0], Source | Resource)):
+    if isinstance(made, Source | Resource) or (
+        isinstance(made, list) and made and isinstance(made[0], Source | Resource)
+    ):
         yield from _resources(made, hints)
     else:
         yield None, _named(made, hints, name, own_name=True, fallback=name)

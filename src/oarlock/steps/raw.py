@@ -40,7 +40,9 @@ class RawWriter:
         with pa.ipc.new_stream(sink, table.schema) as stream:
             stream.write(table)
         data = memoryview(sink.getvalue())
-        self._writer.add_bytes(hints.table, data, table.num_rows, form=f"{TABLES}:{self._number(hints, system_columns)}")
+        self._writer.add_bytes(
+            hints.table, data, table.num_rows, form=f"{TABLES}:{self._number(hints, system_columns)}"
+        )
 
     def _number(self, hints: TableHints, system_columns: bool) -> int:
         document = {
@@ -84,7 +86,9 @@ def _line(hints: TableHints, row: Any) -> bytes:
     try:
         return dumps(_deep(row))
     except RecursionError:
-        raise InvalidRow(hints.table, "", repr(type(row)), "it is nested too deep to be written down; use run()") from None
+        raise InvalidRow(
+            hints.table, "", repr(type(row)), "it is nested too deep to be written down; use run()"
+        ) from None
 
 
 def _deep(value: Any) -> Any:

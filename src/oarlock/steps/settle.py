@@ -19,9 +19,10 @@ from oarlock.schema.coercion import CannotCoerce, converter, decimal_hints, infe
 from oarlock.schema.delta import complete
 from oarlock.schema.keys import variant_column
 from oarlock.schema.naming import Naming
-from oarlock.steps.arrays import UNFIT, array_of, spread
+from oarlock.steps.arrays import UNFIT, array_of
 from oarlock.steps import frames
 from oarlock.steps.gathered import Cells, Gathered
+from oarlock.steps.rowids import Numbers
 from oarlock.steps.transpose import shown
 from oarlock.steps.types import ColumnDocument, arrow_type, column_of
 
@@ -37,11 +38,16 @@ _BROUGHT: ColumnDocument = {"data_type": "text"}
 
 @dataclass(frozen=True, slots=True)
 class SettledColumn:
-    """A column of a batch, ready: its document, known already or new, and its values."""
+    """A column of a batch, ready: its document, known already or new, its values and the rows they stand in."""
 
     name: str
     document: ColumnDocument
     array: pa.Array
+    rows: Numbers | None
+
+    def is_full(self, count: int) -> bool:
+        """Tell whether each of ``count`` rows has a value."""
+        return self.array.null_count == 0 and (self.rows is None or len(self.rows) == count)
 
     def holds_for(self, columns: Columns) -> bool:
         """Tell whether the column is what these say it is, or is new to them."""
@@ -92,7 +98,6 @@ class Settler:
     brought: Collection[str]
     naming: Naming
     detections: Sequence[str]
-    count: int
     supports_nul: bool = True
     exact: bool = False
 
@@ -115,7 +120,7 @@ class Settler:
         if converted is None or (own["data_type"] == "json" and not complete(known)):
             return self._settle_cells(name, frames.cells(array, self.table, name))
         self._check_nul(name, column, converted)
-        return [SettledColumn(name, column, converted)]
+        return [SettledColumn(name, column, converted, None)]
 
     def _settle_cells(self, name: str, cells: Cells) -> list[SettledColumn]:
         types = set(map(type, cells.values)) - {type(None)}
@@ -130,7 +135,7 @@ class Settler:
         try:
             data_type = infer(first, self.detections)
         except CannotCoerce as error:
-            raise InvalidRow(self.table, name, repr(first), str(error)) from error
+            raise self._invalid(name, first, str(error)) from error
         if data_type is None:
             return None
         hints = self._decimal_hints(values) if data_type == "decimal" else {}
@@ -155,10 +160,7 @@ class Settler:
             array = self._array(name, values, column)
             beside = self._variants(name, cells.at(places)) if places else []
         self._check_nul(name, column, array)
-        if array.null_count == len(array):
-            return beside
-        own = SettledColumn(name, column, spread(array, cells.rows, self.count))
-        return [own, *beside]
+        return [SettledColumn(name, column, array, cells.rows), *beside]
 
     def _coerced(self, values: Sequence[Any], column: ColumnDocument) -> tuple[list[Any], list[int]]:
         """Coerce each value; give what came of them, and the places of those that the column does not take."""
@@ -198,8 +200,7 @@ class Settler:
         reason = "no column holds it"
         try:
             found = plain(value)
-            for data_type in variants(value):
-                variant = self._variant(name, data_type, hints)
+            for variant in self._candidates(name, variants(value), hints):
                 try:
                     assert found is not None
                     converter(found[0], variant["data_type"])(found[1], variant)
@@ -210,14 +211,22 @@ class Settler:
             reason = str(error)
         raise self._invalid(name, value, reason)
 
-    def _variant(self, name: str, data_type: str, hints: dict[str, int] | None) -> ColumnDocument:
-        known_or_brought = {**dict.fromkeys(self.brought, _BROUGHT), **self.columns}
-        variant_name = variant_column(self.naming, known_or_brought, name, data_type)
-        known = self.columns.get(variant_name)
-        if known is not None and complete(known):
-            return known
-        extra = (hints or {}) if data_type == "decimal" else {}
-        return {"name": variant_name, "data_type": data_type, "nullable": True, "variant": True, **extra}
+    def _candidates(
+        self, name: str, data_types: Sequence[str], hints: dict[str, int] | None
+    ) -> Iterator[ColumnDocument]:
+        """Give the variants of a column to try in turn, those it has and those it may get."""
+        for data_type in data_types:
+            columns = {**dict.fromkeys(self.brought, _BROUGHT), **self.columns}
+            variant_name = variant_column(self.naming, columns, name, data_type)
+            known = self.columns.get(variant_name)
+            if known is not None and complete(known):
+                yield known
+                if known["data_type"] == data_type:
+                    continue
+                # Another program's variant: of this name, but of another type.
+                variant_name = variant_column(self.naming, {**columns, variant_name: _BROUGHT}, name, data_type)
+            extra = (hints or {}) if data_type == "decimal" else {}
+            yield {"name": variant_name, "data_type": data_type, "nullable": True, "variant": True, **extra}
 
     def _check_nul(self, name: str, column: ColumnDocument, array: pa.Array) -> None:
         if self.supports_nul or column["data_type"] not in ("text", "json"):

@@ -16,12 +16,21 @@ from typing import Any
 
 import numpy as np
 
+from oarlock.errors import InvalidRow
 from oarlock.schema.keys import KeyMap, KeyPath
 from oarlock.schema.system import LIST, VALUE
 from oarlock.steps.collisions import apart, by_level
 from oarlock.steps.gathered import Cells, Gathered, Piece, joined
 from oarlock.steps.rowids import Numbers
 from oarlock.steps.transpose import columns_of, picked, with_types, without_nested
+
+#: Elements of lists that one batch may bring to one child table, if it can be cut …
+MANY_ELEMENTS = 2_000_000
+#: … and if it is one row.
+MAX_ELEMENTS = 50_000_000
+#: Lists this deep with so many elements are looked through for one that holds itself.
+_DEEP = 12
+_MANY_DEEP = 500_000
 
 #: Answers a question about a table and a name in it.
 Asks = Callable[[str, str], bool]
@@ -48,6 +57,10 @@ class _Table:
     lists: dict[str, list[Piece]] = field(default_factory=dict)  # by the column that they would be
 
 
+class TooManyElements(Exception):
+    """A batch holds lists of so many elements that it is better taken in parts."""
+
+
 class Shredder:
     """Takes batches apart.
 
@@ -60,10 +73,23 @@ class Shredder:
 
     def __init__(self, keys: KeyMap, *, is_json: Asks, is_variant: Asks, is_free: Asks) -> None:
         self._keys, self._is_json, self._is_variant, self._is_free = keys, is_json, is_variant, is_free
+        self._too_deep: set[tuple[str, str]] = set()
+        self._most_elements = MAX_ELEMENTS
 
     def shred(self, table: str, rows: Sequence[dict[str, Any]], *, levels: int) -> list[Gathered]:
         """Take rows apart; the root table comes first, parents always before their children."""
+        self._too_deep.clear()
+        while True:
+            done = self._shred(table, rows, levels)
+            in_some = {(one.table, name) for one in done for name in one.descended & one.kept}
+            if not in_some:
+                return done
+            # What is too deep to be taken apart in some rows is JSON in all of them.
+            self._too_deep |= in_some
+
+    def _shred(self, table: str, rows: Sequence[dict[str, Any]], levels: int) -> list[Gathered]:
         root = _Table(Gathered(table, (table,), len(rows)))
+        self._most_elements = MANY_ELEMENTS if len(rows) > 1 else MAX_ELEMENTS
         root.nodes.append(_Node((), rows, None, levels, levels - 1))
         known, waiting, done = {table}, deque([root]), list[Gathered]()
         while waiting:
@@ -92,19 +118,28 @@ class Shredder:
         """Keep plain values as a column and lists for a child table; give the dicts as a node yet to be taken."""
         name = self._keys.name(path)
         values, types = with_types(values, table.into.table, name)
-        if (dict not in types and list not in types) or node.level <= 0 or self._is_json(table.into.table, name):
+        is_nested = dict in types or list in types
+        if is_nested and (node.level <= 0 or self._stays_json(table.into.table, name)):
+            table.into.kept.add(name)
+            is_nested = False
+        if not is_nested:
             table.values.setdefault(name, []).append(Piece(path, Cells(values, rows)))
             return None
         table.into.descended.add(name)
         if list in types:
-            lists = Piece(path, picked(values, rows, types, list), node.list_level)
-            table.lists.setdefault(name, []).append(lists)
+            # An empty list brings no rows, and so collides with nothing.
+            full = [value if type(value) is list and value else None for value in values]
+            lists = Cells(full, rows).compact()
+            table.lists.setdefault(name, []).append(Piece(path, lists, node.list_level))
         if types - {dict, list, type(None)}:
             table.values.setdefault(name, []).append(Piece(path, Cells(without_nested(values), rows)))
         if dict not in types:
             return None
         dicts = picked(values, rows, types, dict)
         return _Node(path, dicts.values, dicts.rows, node.level - 1, node.list_level)
+
+    def _stays_json(self, table: str, column: str) -> bool:
+        return (table, column) in self._too_deep or self._is_json(table, column)
 
     def _settle_columns(self, table: _Table) -> None:
         into = table.into
@@ -135,23 +170,38 @@ class Shredder:
         counts = [int(each.sum()) for each in lengths]
         if not sum(counts):
             return None
+        self._check_size(parent, path, sum(counts), lists)
         full = self._keys.naming.make_path(*parent.parts, *parts)
         if full in known or not self._is_free(full, parent.table):
             # Another parent's table, or a root table of the user's: this one gets a name of its own.
-            parts = (self._keys.spare((*parent.parts, *path)),)
+            parts = (self._keys.spare(path),)
             full = self._keys.naming.make_path(*parent.parts, *parts)
         child = _Table(Gathered(full, (*parent.parts, *parts), sum(counts), parent=parent))
         into = child.into
-        into.parent_rows = np.concatenate(
+        parents = np.concatenate(
             [np.repeat(cells.row_numbers(), each) for (_, cells), each in zip(lists, lengths, strict=True)]
         )
-        into.list_indexes = np.concatenate([_indexes(each) for each in lengths])
+        # Rows stand in the order of their parents, whichever lists they come from.
+        order = np.argsort(parents, kind="stable")
+        places = np.empty_like(order)
+        places[order] = np.arange(into.count, dtype=np.int64)
+        into.parent_rows = parents[order]
+        into.list_indexes = np.concatenate([_indexes(each) for each in lengths])[order]
         first = 0
         for (level, cells), count in zip(lists, counts, strict=True):
-            rows = None if count == into.count else np.arange(first, first + count, dtype=np.int64)
+            rows = None if count == into.count else places[first : first + count]
             self._take_elements(child, list(chain.from_iterable(cells.values)), rows, level)
             first += count
         return child
+
+    def _check_size(self, parent: Gathered, path: KeyPath, count: int, lists: list[tuple[int, Cells]]) -> None:
+        if len(parent.parts) > _DEEP and count > _MANY_DEEP:
+            _refuse_circles(parent.table, self._keys.name(path), [cells.values for _, cells in lists])
+        if count > self._most_elements:
+            if self._most_elements < MAX_ELEMENTS:
+                raise TooManyElements
+            reason = f"its lists have {count} elements; {MAX_ELEMENTS} in one row are the limit"
+            raise InvalidRow(parent.table, self._keys.name(path), "[…]", reason)
 
     def _take_elements(self, child: _Table, values: list[Any], rows: Numbers | None, level: int) -> None:
         values, types = with_types(values, child.into.table, VALUE)
@@ -171,3 +221,21 @@ class Shredder:
 def _indexes(lengths: Numbers) -> Numbers:
     """Number the elements of lists, starting anew with each list."""
     return np.arange(int(lengths.sum()), dtype=np.int64) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+
+
+def _refuse_circles(table: str, column: str, values: Any) -> None:
+    """Raise InvalidRow if a list or dict holds itself, however deep."""
+    done: set[int] = set()
+    open_: set[int] = set()
+    work: list[tuple[Any, bool]] = [(values, False)]
+    while work:
+        value, is_left = work.pop()
+        if is_left:
+            open_.discard(id(value))
+            done.add(id(value))
+        elif id(value) in open_:
+            raise InvalidRow(table, column, "[…]", "it holds itself")
+        elif isinstance(value, dict | list | tuple) and id(value) not in done:
+            open_.add(id(value))
+            work.append((value, True))
+            work.extend((one, False) for one in (value.values() if isinstance(value, dict) else value))

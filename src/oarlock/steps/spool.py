@@ -33,7 +33,9 @@ SUFFIX = ".rows"
 class PackageWriter:
     """Writes the files of one package; ``seal`` makes them durable and gives the jobs for the store."""
 
-    def __init__(self, folder: Path, load_id: LoadId, worker: str, *, first_file: int = 1, file_bytes: int = FILE_BYTES) -> None:
+    def __init__(
+        self, folder: Path, load_id: LoadId, worker: str, *, first_file: int = 1, file_bytes: int = FILE_BYTES
+    ) -> None:
         self._folder, self._load_id, self._worker = folder, load_id, worker
         self._file_bytes = file_bytes
         self._number = first_file - 1
@@ -163,9 +165,16 @@ def check_job(folder: Path, job: Job, *, contents: bool, pipeline_name: str, loa
     except FileNotFoundError:
         raise PackageDamaged(pipeline_name, load_id, job.file, "is missing") from None
     if size < job.offset + job.size_bytes:
-        raise PackageDamaged(pipeline_name, load_id, job.file, f"has {size} bytes, {job.offset + job.size_bytes} were written")
+        raise PackageDamaged(
+            pipeline_name, load_id, job.file, f"has {size} bytes, {job.offset + job.size_bytes} were written"
+        )
     if contents and (found := _checksum(path, job)) != job.checksum:
-        raise PackageDamaged(pipeline_name, load_id, job.file, f"has checksum {found} for table {job.table!r}, {job.checksum} was written")
+        raise PackageDamaged(
+            pipeline_name,
+            load_id,
+            job.file,
+            f"has checksum {found} for table {job.table!r}, {job.checksum} was written",
+        )
 
 
 def _checksum(path: Path, job: Job) -> str:
@@ -191,28 +200,32 @@ def remove_files(folder: Path, jobs: Iterable[Job]) -> None:
         (folder / name).unlink(missing_ok=True)
 
 
-def sweep(folder: Path, *, is_alive: Callable[[str], bool], wanted: Callable[[], set[str]]) -> list[str]:
-    """Remove files that no committed package names and whose worker is dead; give their names.
+def sweep(
+    folder: Path, *, is_alive: Callable[[str], bool], needed: Callable[[set[str]], tuple[set[str], set[str]]]
+) -> list[str]:
+    """Remove files that nobody needs any more; give their names.
 
-    The order matters: who is dead is asked first, which files are wanted second, so that a package that its worker
+    A file goes if its worker is dead and no package that waits names it, or if its package is done with: a loader that
+    was killed between the mark and the removal leaves files of workers that live on.
+
+    The order matters: who is dead is asked first, which files are needed second, so that a package that its worker
     committed just before it died is seen.
+
+    Args:
+        is_alive: says whether a worker lives.
+        needed: given load ids, says which files the waiting packages name, and which of the load ids are done with.
     """
     try:
         names = [one.name for one in os.scandir(folder) if one.name.endswith(SUFFIX)]
     except FileNotFoundError:
         return []
-    alive: dict[str, bool] = {}
-    dead = []
-    for name in names:
-        worker = name.removesuffix(SUFFIX).partition("-")[2].partition(".")[2]
-        if worker not in alive:
-            alive[worker] = is_alive(worker)
-        if not alive[worker]:
-            dead.append(name)
-    if not dead:
+    if not names:
         return []
-    keep = wanted()
-    removed = [name for name in dead if name not in keep]
+    workers = {name: name.removesuffix(SUFFIX).partition("-")[2].partition(".")[2] for name in names}
+    alive = {worker: is_alive(worker) for worker in set(workers.values())}
+    load_ids = {name: name.partition("-")[0] for name in names}
+    keep, done = needed({load_ids[name] for name in names if alive[workers[name]]})
+    removed = [name for name in names if name not in keep and (not alive[workers[name]] or load_ids[name] in done)]
     for name in removed:
         (folder / name).unlink(missing_ok=True)
     return removed

@@ -19,7 +19,7 @@ import duckdb
 
 from oarlock.destinations.limits import default_memory_bytes, default_threads
 from oarlock.destinations.session import Refused
-from oarlock.destinations.turn import Turn, turn_at
+from oarlock.destinations.turn import turn_at
 from oarlock.errors import (
     DestinationBusy,
     DestinationError,
@@ -81,6 +81,11 @@ class Database:
         """The real path: two names of one file share one lock."""
         return Path(os.path.realpath(self.location))
 
+    @property
+    def target(self) -> str:
+        """What DuckDB is told to open."""
+        return str(self.path) if self.is_file else self.location
+
     def exists(self) -> bool:
         """Whether there is a database; an empty file is none."""
         if not self.is_file:
@@ -102,21 +107,22 @@ class Database:
         until = time.monotonic() + self.timeout_s
         if read_only and not self.exists():
             raise DestinationUndefined(f"database {self.location!r}")
-        with self._turn(why, read_only=read_only) as turn:
-            if not self.exists():
+        with self._turn(why, read_only=read_only):
+            if self.exists():
+                self._drop_second_name()
+            else:
                 self._create()
-            nested = turn is not None and turn.nested
-            connection = self._connect(until, read_only=read_only and not nested)
+            connection = self._connect(until, read_only=read_only)
             try:
-                _open[self.location] = _open.get(self.location, 0) + 1
+                _open[self.target] = _open.get(self.target, 0) + 1
                 self._settle(connection)
                 yield connection
             finally:
                 with suppress(DatabaseError):
                     connection.close()
-                _open[self.location] -= 1
-                if not _open[self.location]:
-                    del _open[self.location]
+                _open[self.target] -= 1
+                if not _open[self.target]:
+                    del _open[self.target]
 
     @contextmanager
     def turn_taken(self, why: str) -> Iterator[None]:
@@ -125,11 +131,11 @@ class Database:
             yield
 
     @contextmanager
-    def _turn(self, why: str, *, read_only: bool) -> Iterator[Turn | None]:
+    def _turn(self, why: str, *, read_only: bool) -> Iterator[None]:
         if not self.is_file:
-            yield None
+            yield
             return
-        if self.location in _broken_by_fork:
+        if self.target in _broken_by_fork:
             raise ForkedProcess(f"a connection to database {self.location!r}")
         if not self.path.parent.is_dir():
             missing = f"folder {str(self.path.parent)!r} of database {self.path.name!r}"
@@ -145,10 +151,10 @@ class Database:
             # A database that may only be read: nobody loads into it from here, so there is nobody to wait for.
             if not read_only:
                 raise
-            yield None
+            yield
             return
         try:
-            yield turn
+            yield
         finally:
             turn.give_back()
 
@@ -156,7 +162,7 @@ class Database:
         started, pause_s = time.monotonic(), RETRY_S[0]
         while True:
             try:
-                return duckdb.connect(self.location if not self.is_file else str(self.path), read_only=read_only)
+                return duckdb.connect(self.target, read_only=read_only)
             except duckdb.ConnectionException as error:
                 if not read_only:
                     raise DestinationTransientError(
@@ -191,6 +197,15 @@ class Database:
             raise DestinationTerminalError(
                 f"duckdb option {name} = {value!r} was refused: {first_line(error)}"
             ) from error
+
+    def _drop_second_name(self) -> None:
+        """Take away the name that the database had while it was made, where its maker died before doing so."""
+        if not self.is_file or self.path.stat().st_nlink == 1:
+            return
+        for left in self.path.parent.glob(f".{glob_safe(self.path.name)}.new-*"):
+            with suppress(OSError):  # gone meanwhile, or a reader that may not write here
+                if left.samefile(self.path):
+                    left.unlink()
 
     def _create(self) -> None:
         """Make an empty database beside, whole and on disk, and give it its name: a crash leaves all or nothing."""

@@ -31,6 +31,8 @@ REFUSED_CLASSES = frozenset(("0A", "21", "22", "23", "2B", "42", "44", "54"))
 AGAIN_STATES = frozenset(("40001", "40P01"))
 #: SQLSTATEs and classes that no other try will mend, though no package is at fault: rights, passwords, names.
 TERMINAL_STATES = frozenset(("42501", "28000", "28P01", "3D000"))
+#: A statement that writes, over a connection that only reads; for the loader, a standby that may yet take over.
+READ_ONLY_STATE = "25006"
 #: What does not exist: table, column's table, schema, database.
 UNDEFINED_STATES = frozenset(("42P01", "3F000", "3D000"))
 
@@ -61,7 +63,7 @@ class Server:
 
     def _connect(self) -> Connection:
         address = self.address
-        parts = {
+        parts: dict[str, Any] = {
             "connect_timeout": int(self.options.get("connect_timeout", CONNECT_TIMEOUT_S)),
             "application_name": "oarlock",
             **address.query,
@@ -107,7 +109,10 @@ def _cannot_enter(error: BaseException, text: str) -> bool:
 def sorted_error(error: BaseException) -> DestinationError | Refused | Again:
     """Tell a refused statement from a lost connection and from a lost race."""
     state = getattr(error, "sqlstate", None) or ""
-    text = f"postgres: {first_line(error)}" + (f" (SQLSTATE {state})" if state else "")
+    place = getattr(getattr(error, "diag", None), "context", None) or ""
+    # Which line and column of the rows it was stands in the context alone.
+    where = f"; {place.splitlines()[0]}" if place else ""
+    text = f"postgres: {first_line(error)}{where}" + (f" (SQLSTATE {state})" if state else "")
     if state in AGAIN_STATES:
         return Again(text)
     if state in TERMINAL_STATES:
@@ -126,7 +131,7 @@ def told_error(error: BaseException) -> DestinationError:
     if state in UNDEFINED_STATES:
         return DestinationUndefined(first_line(error).removesuffix(" does not exist"))
     found = sorted_error(error)
-    if isinstance(found, Refused):
+    if isinstance(found, Refused) or state == READ_ONLY_STATE:
         return DestinationTerminalError(str(error))
     return found if isinstance(found, DestinationError) else DestinationTransientError(str(error))
 

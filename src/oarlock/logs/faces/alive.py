@@ -44,7 +44,9 @@ class AliveCollector(Bars):
     def _begin(self, first: Counter) -> None:
         # A total may still rise, and the library's may not: the bar is told the part done, and the text the figures.
         self._of_total = first.total is not None
-        options = {"title": f"{self.step}: {first.title}", "file": self.stream, "receipt": False, **self.options}
+        title = f"{self.step}: {first.title}"
+        figures = {"stats": not self._of_total, "stats_end": not self._of_total}  # its rate would be in per cent
+        options = {"title": title, "file": self.stream, "receipt_text": True, **figures, **self.options}
         self._drawing = alive_bar(manual=self._of_total, **options)
         self._bar = self._drawing.__enter__()
 

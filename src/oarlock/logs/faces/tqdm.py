@@ -37,9 +37,9 @@ class TqdmCollector(Bars):
         if counter.total != bar.total:
             bar.total = counter.total
             bar.refresh()
-        if counter.message:
-            bar.set_postfix_str(counter.message, refresh=False)
         bar.update(inc)
+        if counter.message and counter.message != bar.postfix:
+            bar.set_postfix_str(counter.message)
 
     def _close(self) -> None:
         for bar in reversed(self._bars.values()):

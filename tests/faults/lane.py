@@ -1,0 +1,173 @@
+"""A lane: one box in which faults are injected one after another, each followed by one restart and the next run."""
+
+from __future__ import annotations
+
+import errno
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from boxes import Box
+from companion import Companion
+from judging import Finding
+from reading import plain, read_box
+from results import Point, Result
+from scenarios import Scenario
+from syscalls import GROWS, SYNCS, WRITES
+from tracing import Call, Ending, Fail, Fault, Kill, Shorten, Tear, fork, trace
+
+#: A restart that takes longer is stuck; it takes a tenth of a second.
+RESTART_S = 30.0
+#: Kinds of points at which the program dies.
+KILLS = ("before", "after", "torn")
+_FAULTS: dict[str, Fault] = {
+    "before": Kill(),
+    "after": Kill(after=True),
+    "torn": Tear(),
+    "full": Fail(errno.ENOSPC),
+    "broken": Fail(errno.EIO),
+    "short": Shorten(),
+}
+#: One of these must stand in the error of a call that failed.
+_REASONS = {
+    "full": ("No space left", "disk is full", "ENOSPC", "disk full", "not enough space"),
+    "broken": ("Input/output error", "disk reported an error", "disk I/O error", "EIO"),
+    "short": (),
+}
+
+
+@dataclass(slots=True)
+class Counter:
+    """Decides on each call of a traced program: none is touched until the n-th that counts."""
+
+    box: Box
+    point: Point
+    counted: int = 0
+    call: str = ""
+    names: list[str] = field(default_factory=list)
+
+    def __call__(self, call: Call) -> Fault | None:
+        """Count the call, and give the fault where it is its turn."""
+        if not self._counts(call):
+            return None
+        self.counted += 1
+        self.names.append(call.name)
+        turn = self.counted == self.point.number or (self.point.sticky and self.counted > self.point.number)
+        if not turn or (self.point.kind in ("torn", "short") and call.size < 2):
+            return None
+        self.call = self.call or self._short(call)
+        return _FAULTS[self.point.kind]
+
+    def _counts(self, call: Call) -> bool:
+        if not any(file.startswith(f"{self.box.here}/") for file in call.files):
+            return False
+        if self.point.kind in KILLS:
+            return call.name not in SYNCS
+        if self.point.kind == "full":
+            return call.name in GROWS | SYNCS
+        return call.name in (WRITES if self.point.kind == "short" else GROWS | SYNCS | {"unlink", "unlinkat", "rmdir"})
+
+    def _short(self, call: Call) -> str:
+        return str(call).replace(str(self.box.here), "").replace(str(self.box.folder), "")
+
+
+class Lane:
+    """One box with its scenario; faults are injected into it one after another."""
+
+    def __init__(self, scenario: Scenario, top: Path, *, mutate: Callable[[], None] = lambda: None) -> None:
+        self.scenario, self.box, self._mutate = scenario, Box(top), mutate
+        #: Whether the last point was reached before the program came to its end.
+        self.reached = True
+        top.mkdir(parents=True, exist_ok=True)
+        self.box.empty()
+        ended = self._run(scenario.prepare)
+        if not ended.finished:
+            raise AssertionError(f"the first state of {scenario.name!r} could not be made: {ended.error}")
+        self.box.keep()
+
+    def count(self, kind: str = "before") -> list[str]:
+        """Run the program without a fault, and name its calls."""
+        counter = Counter(self.box, Point(0, kind))
+        self.box.restore()
+        companion = Companion(self.box) if self.scenario.has_companion else None
+        ending = trace(self._body(self.scenario.act), counter, deadline_s=RESTART_S)
+        if companion is not None:
+            companion.end()
+        if not ending.finished:
+            raise AssertionError(f"{self.scenario.name!r} does not even run without a fault: {ending.error or ending}")
+        return counter.names
+
+    def take(self, point: Point) -> Result:
+        """Inject one fault, restart, run again, and judge each time what a reader finds."""
+        self.box.restore()
+        companion = Companion(self.box) if self.scenario.has_companion else None
+        counter = Counter(self.box, point)
+        ending = trace(self._body(self.scenario.act), counter, deadline_s=RESTART_S)
+        result = Result(point, counter.call, reached=bool(counter.call))
+        self.reached = result.reached
+        if point.kind not in KILLS:
+            self._judge_failure(ending, result)
+        self.scenario.lose(self.box)
+        if companion is not None:
+            result.findings += companion.goes_on()
+        self._go_on(ending, result)
+        return result
+
+    def _go_on(self, ending: Ending, result: Result) -> None:
+        scenario = self.scenario
+        started = time.monotonic()
+        first = self._run(scenario.restart)
+        result.restart_s = time.monotonic() - started
+        if not first.finished:
+            result.findings.append(Finding("stuck", f"the restart: {_last_line(first)}"))
+            return
+        result.findings += scenario.after_restart(self._facts(), ending.said)
+        second = self._run(scenario.again)
+        if not second.finished:
+            result.findings.append(Finding("stuck", f"the next run: {_last_line(second)}"))
+            return
+        result.findings += scenario.after_all(self._facts(), [second.pid])
+
+    def _judge_failure(self, ending: Ending, result: Result) -> None:
+        """A call that fails may raise and must then say why; it must not hang, and not kill."""
+        if ending.stuck:
+            result.findings.append(Finding("stuck", "the program did not end"))
+        elif ending.error is not None:
+            result.told = ending.error
+            if not any(reason in ending.error for reason in _REASONS[result.point.kind]):
+                result.findings.append(Finding("bad", f"the error does not say why: {_last_line(ending)}"))
+        elif not ending.finished:
+            result.findings.append(Finding("bad", f"the program died with status {ending.status}"))
+
+    def _facts(self) -> dict[str, Any]:
+        box = self.box
+
+        def read(say: Callable[[Any], None]) -> None:
+            say(plain(read_box(box.folder, box.database)))
+
+        ending = fork(read, deadline_s=RESTART_S)
+        if not ending.finished:
+            raise AssertionError(f"the reader could not read: {ending.error or 'it was stuck'}")
+        facts: dict[str, Any] = ending.said[0]
+        return facts
+
+    def _run(self, step: Callable[[Box, Callable[[Any], None]], None]) -> Ending:
+        return fork(self._body(step), deadline_s=RESTART_S)
+
+    def _body(self, step: Callable[[Box, Callable[[Any], None]], None]) -> Callable[[Callable[[Any], None]], None]:
+        def body(say: Callable[[Any], None]) -> None:
+            self.box.enter()
+            self._mutate()
+            step(self.box, say)
+
+        return body
+
+
+
+def _last_line(ending: Ending) -> str:
+    if ending.stuck:
+        return "it did not end"
+    lines = (ending.error or f"it died with status {ending.status}").strip().splitlines()
+    return lines[-1][:500]
