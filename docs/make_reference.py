@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import typer
-from ways_out import WAYS_OUT
+from reference_words import HIDDEN, NOTES, WAYS_OUT
 
 import oarlock
 from oarlock import current, destinations, errors, progress
@@ -23,10 +23,15 @@ from oarlock.pipelines import info, trace
 from oarlock.resources import Transformer
 from oarlock.settings import Accessor
 
+#: One argument or option, as its row of the table has it.
+Parameter = dict[str, str]
+
 FOLDER = Path(__file__).parent / "reference"
 WRITTEN = "<!-- Written by docs/make_reference.py; a test keeps it so. -->"
 #: A signature that is longer has a line for each argument.
 SIGNATURE_WIDTH = 88
+#: Below the head of a table of four columns.
+TABLE_LINE = "| --- | --- | --- | --- |"
 SECTIONS = ("Args", "Returns", "Raises", "Example")
 
 #: What stands under each heading of the page of functions and classes.
@@ -94,49 +99,6 @@ API: tuple[tuple[str, str, tuple[tuple[str, Any], ...]], ...] = (
         tuple((f"oarlock.logs.reader.{name}", getattr(reader, name)) for name in ("read_folder", "read", "log_files")),
     ),
 )
-#: Said after a docstring, where a page can say more than a line of code.
-NOTES = {
-    "oarlock.attach": "Arguments mean what they mean for [`oarlock.pipeline`](#oarlockpipeline).",
-    "oarlock.run": "`**options` are those of [`Pipeline.run`](#pipelinerun).",
-    "oarlock.Pipeline": (
-        "Attributes: `pipeline_name`, `attached_pipeline` (whether `attach()` made it), `collector`, `refresh`.\n"
-        "`with pipeline:` closes it at the end of the block."
-    ),
-    "oarlock.resource": (
-        "Hints are `table_name` (a name, or a function that gets a row and gives a name), `write_disposition`, "
-        "`columns`, `primary_key`, `merge_key`, `max_table_nesting`."
-    ),
-    "Dataset": "`dataset[\"games\"]` and `dataset.games` give a table, `dataset(sql)` a question, `\"games\" in dataset` a truth.",
-    "Relation": "`relation[\"id\"]` and `relation[[\"id\", \"white\"]]` select columns; `len(relation)` counts rows.",
-    "Accessor": (
-        "`config[name]` gives a setting, or raises [`ConfigFieldMissing`](errors.md#configfieldmissing); "
-        "`name in config` tells whether it is set.\n"
-        "`config[name] = value` sets it for this process alone, before every other place; `del config[name]` takes that back."
-    ),
-    "SqlClient.execute_sql": "Run statements, arguments as `$1`, `$2`; give the rows of the last, or None where it has none.",
-    "SqlClient.execute_query": "Ask a question; give a cursor for the length of a `with`.",
-    "SqlClient.qualified": "Give the quoted name of a table with its dataset.",
-    "SqlClient.has_dataset": "Tell whether the dataset is there.",
-    "SqlClient.native_connection": "The connection of the driver itself.",
-    "Cursor.columns": "Names of the columns.",
-    "Cursor.fetchall": "Give all rows that are left.",
-    "Cursor.fetchmany": "Give the next rows.",
-    "Cursor.fetchone": "Give the next row, None where there is none.",
-    "Cursor.df": "Give the rows as a pandas DataFrame.",
-    "Cursor.arrow": "Give the rows as an Arrow table.",
-    "Cursor.iter_arrow": "Give the rows as record batches.",
-    "Destination.reference": "Give what the store keeps of it.",
-    "Destination.client": "Bind it to a dataset; imports the driver.",
-    "Destination.type": "What it is: `duckdb`, `postgres`.",
-    "Destination.name": "The name under which its settings stand.",
-    "Destination.capabilities": "What it can hold.",
-}
-#: Members that other rooms of oarlock use, and users need not know.
-HIDDEN = {
-    *("Collector.on_start_trace", "Collector.on_start_trace_step", "Collector.on_end_trace_step", "Collector.on_end_trace"),
-    *("Resource.items", "Resource.check", "Resource.in_source", "Transformer.check", "Relation.asked"),
-    *("Schema.texts", "Schema.bumped", "Schema.grown", "Schema.replaced_by", "Schema.without_processing_hints"),
-}
 #: Classes that users make by other means than by calling the class.
 MADE_ELSEWHERE = {Dataset, Relation, oarlock.Pipeline, oarlock.Resource, Transformer, Accessor, oarlock.Schema}
 
@@ -151,7 +113,8 @@ def errors_page() -> str:
         "Import them from `oarlock.exceptions`, or as `oarlock.<name>`.\n"
         "Each also is the builtin error that stands in parentheses.\n"
         "All keep their facts as attributes, and pickle, so that they travel between processes.",
-        "What a call of `run()` raises is mostly [`PipelineStepFailed`](#pipelinestepfailed), with one of the others as its `__cause__`.",
+        "What a call of `run()` raises is mostly [`PipelineStepFailed`](#pipelinestepfailed), "
+        "with one of the others as its `__cause__`.",
         f"```\n{tree[0].rstrip()}\n```",
     ]
     for name in names:
@@ -202,18 +165,18 @@ def cli_page() -> str:
             parts.append(f"Example: `{example}`")
         if own:
             rows = [f"| {one['names']} | {one['default']} | {one['variable']} | {one['help']} |" for one in own]
-            parts.append("| argument or option | default | variable | what it does |\n| --- | --- | --- | --- |\n" + "\n".join(rows))
+            parts.append("\n".join(["| argument or option | default | variable | what it does |", TABLE_LINE, *rows]))
     return "\n\n".join(parts) + "\n"
 
 
-def _commands(path: str, command: Any, inherited: list[dict[str, str]]) -> Iterator[tuple[str, Any, list[dict[str, str]]]]:
+def _commands(path: str, command: Any, inherited: list[Parameter]) -> Iterator[tuple[str, Any, list[Parameter]]]:
     yield path, command, inherited
     below = [*inherited, *map(_parameter, command.params)] if path != "oarlock" else inherited
     for name, one in getattr(command, "commands", {}).items():
         yield from _commands(f"{path} {name}", one, below)
 
 
-def _parameter(one: Any) -> dict[str, str]:
+def _parameter(one: Any) -> Parameter:
     is_option = one.opts[0].startswith("-")
     text = (one.help or "").replace("\\[", "[").strip()
     said = re.search(r"\s*\[default: (.+?)\]", text)
@@ -266,7 +229,8 @@ def _class(name: str, one: Any) -> list[str]:
     members = {key: value for key, value in _members(one) if key not in hidden}
     properties = {key: value for key, value in members.items() if isinstance(value, property)}
     if properties:
-        lines = [f"- `{key}`: `{_returns(each.fget)}`{_flat(f'{short}.{key}', each)}" for key, each in properties.items()]
+        shown = ((key, _returns(each.fget), _flat(f"{short}.{key}", each)) for key, each in properties.items())
+        lines = [f"- `{key}`: `{returns}`{said}" for key, returns, said in shown]
         parts.append("Properties:\n\n" + "\n".join(lines))
     methods = {key: value for key, value in members.items() if key not in properties}
     if one is oarlock.Pipeline:
@@ -297,7 +261,7 @@ def _returns(function: Any) -> str:
 def _flat(name: str, one: Any) -> str:
     """Say a docstring within one line of a list."""
     said = " ".join([*_docstring(one), *([NOTES[name]] if name in NOTES else [])])
-    said = " ".join(re.sub(r"Raises:\s+- ", "Raises ", said).split())
+    said = " ".join(re.sub(r"Raises:\s+- ", "Raises ", said).replace("\n- ", "; ").split())
     return f". {said}" if said else ""
 
 
@@ -318,7 +282,9 @@ def _line(name: str, one: Callable[..., Any]) -> str:
 def _signature(name: str, one: Callable[..., Any]) -> str:
     begin, arguments, end = _parts(name, one)
     line = _line(name, one)
-    return line if len(line) <= SIGNATURE_WIDTH else f"{begin}(\n" + "".join(f"    {a},\n" for a in arguments) + f"){end}"
+    if len(line) <= SIGNATURE_WIDTH:
+        return line
+    return f"{begin}(\n" + "".join(f"    {argument},\n" for argument in arguments) + f"){end}"
 
 
 def _parts(name: str, one: Callable[..., Any]) -> tuple[str, list[str], str]:
@@ -371,8 +337,6 @@ def _section(section: str, lines: list[str]) -> list[str]:
 def _paragraph(text: str) -> str:
     if text.startswith(">>>"):
         return f"```pycon\n{text}\n```"
-    if text.startswith("* ") or "\n* " in text:
-        return "\n".join(_markdown(" ".join(item.split())) for item in re.sub(r"^\* ", "- ", text, flags=re.M).split("\n- "))
     return "\n".join(_sentences(" ".join(text.split())))
 
 

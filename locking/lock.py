@@ -310,14 +310,14 @@ class Lock:
 class _Hold(AbstractContextManager[int]):
     """One ``with`` block's hold."""
 
-    __slots__ = ("_life", "_lock", "_timeout_s", "_why")
+    __slots__ = ("_epoch", "_life", "_lock", "_timeout_s", "_why")
 
     def __init__(self, lock: Lock, why: str, timeout_s: float | None) -> None:
-        self._lock, self._why, self._timeout_s, self._life = lock, why, timeout_s, lock.life
+        self._lock, self._why, self._timeout_s, self._life, self._epoch = lock, why, timeout_s, lock.life, 0
 
     def __enter__(self) -> int:
         try:
-            return self._lock.acquire(self._why, timeout_s=self._timeout_s)
+            self._epoch = self._lock.acquire(self._why, timeout_s=self._timeout_s)
         except LockMisuse:
             raise  # what an outer block of this thread holds stays held
         except BaseException:
@@ -325,11 +325,18 @@ class _Hold(AbstractContextManager[int]):
             if self._lock.held_by_me():
                 self._lock.release()
             raise
+        return self._epoch
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
         if self._lock.life == self._life:  # else the block is left in a forked child, which never had the lock
+            self._lock.release()
+        self._epoch = 0
+
+    def __del__(self) -> None:
+        # Ctrl-C at the very first instruction of __exit__ ends it; this is called all the same.
+        if self._epoch and self._lock.held_by_me() and self._lock.newest_epoch() == self._epoch:
             self._lock.release()
 
 

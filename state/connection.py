@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import sqlite3
 import weakref
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from oarlock.errors import LockTimeout, OarlockError, StoreDamaged, StorePoisoned, StoreUnavailable
+from oarlock.errors import ForkedProcess, LockTimeout, OarlockError, StoreDamaged, StorePoisoned, StoreUnavailable
 from oarlock.state.queries import QUERIES
 
 #: Long enough for another process to recover a killed one's log, or to close as the last; nothing else waits here.
@@ -41,7 +42,9 @@ class Connection:
                 self._sqlite.execute(f"PRAGMA {setting}")
         except sqlite3.Error as error:
             raise explained(error, path, busy_s) from error
-        self._execute = self._sqlite.execute
+        self._execute: Callable[..., sqlite3.Cursor] = self._sqlite.execute
+        #: The process was forked since: the connection is the parent's.
+        self.is_inherited = False
         _open.add(self)
 
     def rows(self, name: str, *args: Any) -> list[tuple[Any, ...]]:
@@ -76,13 +79,19 @@ class Connection:
 
     def rollback(self) -> None:
         """End a transaction without a trace, also where SQLite has done so already."""
-        if self._sqlite.in_transaction:
+        if self._sqlite.in_transaction and not self.is_inherited:
             self.run("ROLLBACK")
 
     def close(self) -> None:
         """Close the connection; the last one of all moves the log into the database."""
-        _open.discard(self)
-        self._sqlite.close()
+        if not self.is_inherited:
+            _open.discard(self)
+            self._sqlite.close()
+
+    def leave_alone(self) -> None:
+        """Never be used or closed again: what a forked child does with its parent's connections."""
+        self.is_inherited = True
+        self._execute = _refuse_inherited
 
     def __del__(self) -> None:
         sqlite = getattr(self, "_sqlite", None)
@@ -112,6 +121,10 @@ def is_busy(error: OarlockError) -> bool:
     return isinstance(error, LockTimeout) and isinstance(error.__cause__, sqlite3.Error)
 
 
+def _refuse_inherited(*args: object) -> sqlite3.Cursor:
+    raise ForkedProcess("a transaction or snapshot of the state store")
+
+
 #: Connections of this process. A forked child must neither use nor close them: it shares memory and file offsets
 #: with the parent, and a close in the child would undo a transaction that the parent is writing.
 _open: weakref.WeakSet[Connection] = weakref.WeakSet()
@@ -125,6 +138,7 @@ def _leave_alone() -> None:
     import ctypes  # only a child that was forked with open connections pays for it
 
     for connection in left:
+        connection.leave_alone()
         # One reference more than anybody holds: not even the end of the interpreter closes it.
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
 

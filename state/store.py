@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 
 from oarlock.errors import ForkedProcess, OarlockError, StoreDamaged, StoreError, StorePoisoned
+from oarlock.locking.deadline import OnWait
 from oarlock.locking.filesystem import check_locks_hold
 from oarlock.locking.lock import Lock
 from oarlock.state.base import StateStore
@@ -38,8 +39,9 @@ from oarlock.values import Durability
 GUARD_WAIT_S = 60.0
 #: Every so many transactions one process moves the log into the database, with the guard free.
 CHECKPOINT_EVERY = 250
-#: A log of more pages than this is moved at the end of a transaction, before the guard is free: it is then whole.
-LOG_PAGES = 8000
+#: A log of more pages than this is moved before the guard is free. Nobody writes meanwhile, so it is moved to its end
+#: and begins anew: written over, which a disk syncs faster than a file that grows.
+LOG_PAGES = 2000
 #: A transaction that writes this much has the log moved right after it.
 _LARGE_BYTES = 1024 * 1024
 #: A program that does not know the guard may have SQLite's own lock; it is asked for again until the time is up.
@@ -51,11 +53,19 @@ _SPARE_READERS = 4
 class SqliteStore(StateStore):
     """A state store of one folder, for any number of processes and threads; forked children open their own."""
 
-    def __init__(self, folder: Path, *, pipeline_name: str, worker: str, durability: Durability = "full") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        pipeline_name: str,
+        worker: str,
+        durability: Durability = "full",
+        on_wait: OnWait | None = None,
+    ) -> None:
         self._folder = folder
         self.pipeline_name, self.worker, self.durability = pipeline_name, worker, durability
         self._database = folder / DATABASE
-        self._guard = Lock(folder / GUARD, name=f"guard of {pipeline_name}", worker=worker)
+        self._guard = Lock(folder / GUARD, name=f"guard of {pipeline_name}", worker=worker, on_wait=on_wait)
         self._sync = Sync(folder / f"{DATABASE}-wal", folder / f"{DATABASE}-sync")
         self._writer: Connection | None = None
         self._spare: list[Reader] = []
@@ -67,12 +77,19 @@ class SqliteStore(StateStore):
 
     @classmethod
     def create(
-        cls, folder: Path | str, *, pipeline_name: str, worker: str, durability: Durability = "full"
+        cls,
+        folder: Path | str,
+        *,
+        pipeline_name: str,
+        worker: str,
+        durability: Durability = "full",
+        on_wait: OnWait | None = None,
     ) -> SqliteStore:
         """Make the store of a working folder, or open the one that is there; any number may do so at once.
 
         Raises:
             ForeignFolder: The folder holds what oarlock did not put there.
+            UnsupportedFileSystem: Locks do not hold there.
             StoreDamaged, StoreTooNew: A store is there that cannot be used; nothing is overwritten.
         """
         folder = Path(folder).absolute()
@@ -84,23 +101,39 @@ class SqliteStore(StateStore):
                 if not cls.exists(folder):
                     build(folder, pipeline_name)
                     write_marker(folder, pipeline_name)
-        store = cls.open(folder, worker=worker, durability=durability)
+        store = cls.open(folder, worker=worker, durability=durability, on_wait=on_wait)
         if store.pipeline_name != pipeline_name:
             store.close()
             raise StoreDamaged(folder / MARKER, f"it names pipeline {store.pipeline_name!r}, not {pipeline_name!r}")
         return store
 
     @classmethod
-    def open(cls, folder: Path | str, *, worker: str, durability: Durability = "full") -> SqliteStore:
+    def open(
+        cls,
+        folder: Path | str,
+        *,
+        worker: str,
+        durability: Durability = "full",
+        on_wait: OnWait | None = None,
+    ) -> SqliteStore:
         """Open the store of a working folder.
+
+        Args:
+            folder: The working folder.
+            worker: Who this is: the author of what it writes, and the name that others read when they wait for it.
+            durability: "none" to never wait for the disk: atomic still, but the last commits may be lost with the power.
+            on_wait: Called while a transaction waits long for the guard: the guard's name, seconds so far, its owner.
 
         Raises:
             FileNotFoundError: There is no store.
+            UnsupportedFileSystem: Locks do not hold there.
             StoreDamaged: Its marker or database is missing, cut short, or not what it must be.
             StoreTooNew: A newer oarlock wrote it.
         """
         folder = Path(folder).absolute()
-        store = cls(folder, pipeline_name=read_marker(folder), worker=worker, durability=durability)
+        name = read_marker(folder)
+        check_locks_hold(folder)
+        store = cls(folder, pipeline_name=name, worker=worker, durability=durability, on_wait=on_wait)
         try:
             store._check_database()
         except BaseException:
@@ -182,6 +215,8 @@ class SqliteStore(StateStore):
             return Reader(Connection(self._database))
 
     def _give_back_reader(self, reader: Reader) -> None:
+        if reader.connection.is_inherited:
+            return
         if self._closed or len(self._spare) >= _SPARE_READERS:
             reader.connection.close()
         else:

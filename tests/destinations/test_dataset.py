@@ -145,3 +145,15 @@ def test_the_clients_cursor(client: DestinationClient) -> None:
         assert sql.execute_sql("SELECT elo FROM games WHERE id = 3") == [(1,)]
     with client.sql_client(read_only=True) as sql, pytest.raises(DestinationTerminalError):
         sql.execute_sql("DELETE FROM games")
+
+
+def test_a_result_is_read_on_while_other_statements_run(client: DestinationClient) -> None:
+    with client.sql_client() as sql:
+        with sql.execute_query("SELECT id FROM games ORDER BY id") as outer:
+            assert outer.fetchone() == (0,)
+            sql.execute_sql("UPDATE games SET elo = 0")
+            with sql.execute_query("SELECT count(*) FROM games WHERE elo = 0") as inner:
+                assert inner.fetchall() == [(10,)]
+            assert outer.fetchmany(2) == [(1,), (2,)]
+            assert outer.fetchall() == [(i,) for i in range(3, 10)]
+            assert outer.fetchall() == []

@@ -163,8 +163,12 @@ def run_page(path: Path, folder: Path, postgres_url: str) -> list[Said]:
     return said
 
 
+#: What each page says, once it was run.
+Running = dict[Path, Future[list[Said]]]
+
+
 @pytest.fixture(scope="module")
-def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[Path, Future[list[Said]]]]:
+def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """Run the pages that were asked for, two at a time: most of a page's time is interpreters that start."""
     wanted = [item.callspec.params["path"] for item in request.session.items if _is_page(item)]
     has_postgres = any(POSTGRES_ADDRESS.search(path.read_text()) for path in wanted)
@@ -193,7 +197,7 @@ def printed_text(text: str) -> str:
 
 
 @pytest.mark.parametrize("path", [pytest.param(path, id=name_of(path)) for path in pages()])
-def test_a_page_runs_as_it_is_written(path: Path, running: dict[Path, Future[list[Said]]]) -> None:
+def test_a_page_runs_as_it_is_written(path: Path, running: Running) -> None:
     said = running[path].result(PAGE_S)
 
     for one in said:
@@ -212,7 +216,10 @@ def test_only_setting_up_is_left_out(path: Path) -> None:
 
 
 def test_pages_are_read_as_they_are_written() -> None:
-    text = "a\n\n<!-- file: b.py -->\n```python\nx = 1\n```\n\n1. c\n\n   ```console\n   ls\n   ```\n\n```text\nd …\n…\n```\n"
+    text = (
+        "a\n\n<!-- file: b.py -->\n```python\nx = 1\n```\n\n"
+        "1. c\n\n   ```console\n   ls\n   ```\n\n```text\nd …\n…\n```\n"
+    )
 
     assert blocks(text) == [
         Block(4, "python", "x = 1\n", {"file": "b.py"}),

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import atexit
 import os
+import resource
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 NAME, DATASET = "boat", "data"
+#: No step takes a tenth of this; one that takes more must not take the machine with it.
+MEMORY_BYTES = 8 * 1024**3
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,8 @@ class Box:
         shutil.copytree(self._kept, self.here, symlinks=True)
 
     def enter(self) -> None:
-        """Be a process of this machine, with a careless umask."""
+        """Be a process of this machine, which is a small one, with a careless umask."""
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
         os.environ["HOME"] = str(self.home)
         os.chdir(self.home)
         os.umask(0)

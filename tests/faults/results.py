@@ -39,16 +39,26 @@ class Tally:
     """What came of all points of a sweep."""
 
     name: str
-    points: int = 0
-    results: list[Result] = field(default_factory=list)
-    slowest_s: float = 0.0
+    every: list[Result] = field(default_factory=list)
 
     def add(self, result: Result) -> None:
         """Count one point in."""
-        self.points += 1
-        self.slowest_s = max(self.slowest_s, result.restart_s)
-        if result.findings:
-            self.results.append(result)
+        self.every.append(result)
+
+    @property
+    def points(self) -> int:
+        """How many points were taken."""
+        return len(self.every)
+
+    @property
+    def results(self) -> list[Result]:
+        """The points at which something was found."""
+        return [result for result in self.every if result.findings]
+
+    @property
+    def slowest_s(self) -> float:
+        """How long the slowest restart took."""
+        return max((result.restart_s for result in self.every), default=0.0)
 
     def count(self, kind: str) -> int:
         """Count the points at which something of a kind was found."""
@@ -65,7 +75,14 @@ class Tally:
                 yield f"  {self.name} {result.point} {result.call}: {finding.kind}: {finding.text}"
 
 
-def points(names: list[str], kinds: Iterable[str], *, every: int, sticky: bool = False) -> list[Point]:
+def points(
+    names: list[str],
+    kinds: Iterable[str],
+    *,
+    every: int,
+    sticky: bool = False,
+    part: tuple[float, float] = (0.0, 1.0),
+) -> list[Point]:
     """Give every k-th point, all kinds of a call after one another; a torn write only where there is a write.
 
     One lock after another, with nothing written in between, is a point only where all are wanted.
@@ -73,6 +90,8 @@ def points(names: list[str], kinds: Iterable[str], *, every: int, sticky: bool =
     found = []
     for number, (name, before) in enumerate(zip(names, ["", *names], strict=False), start=1):
         if every > 1 and name in LOCKS and before in LOCKS:
+            continue
+        if not part[0] <= number / len(names) <= part[1]:
             continue
         for kind in kinds:
             if kind in ("torn", "short") and name not in WRITES:

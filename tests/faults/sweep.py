@@ -1,47 +1,91 @@
-"""Run sweeps by hand: ``python tests/faults/sweep.py append first --every 1 --kinds before,after,torn``."""
+"""Run sweeps: by hand with ``python tests/faults/sweep.py append first --every 1``, or asked by the tests line by line."""
 
 from __future__ import annotations
 
 import argparse
+import json
+import shutil
 import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
+from mutants import mutants
 from scenarios import scenarios
-from sweeping import sweep, warm
+from sweeping import Plan, sweep, warm
 
 sys.dont_write_bytecode = True
 
 
-def main() -> int:
-    """Sweep the scenarios named, print a line for each; 1 where something was found."""
+def answer(asked: dict[str, Any], top: Path) -> dict[str, Any]:
+    """Do one sweep as it was asked for, and tell of it in plain values."""
     known = scenarios()
+    mutant = mutants()[asked["mutant"]] if asked.get("mutant") else None
+    scenario = known[mutant.scenario if mutant is not None else asked["name"]]
+    plan = Plan(
+        kinds=tuple(asked.get("kinds") or Plan.kinds),
+        every=asked["every"],
+        sticky=asked.get("sticky", False),
+        until_found=asked.get("until_found", mutant is not None),
+        part=tuple(asked.get("part") or (mutant.part if mutant is not None else Plan.part)),
+        **({"mutate": mutant.mutate} if mutant is not None else {}),
+    )
+    started = time.monotonic()
+    tally = sweep(scenario, top / "sweep", plan, lanes=asked.get("lanes", 1))
+    return {
+        "told": f"{tally} in {time.monotonic() - started:.1f} s",
+        "points": tally.points,
+        "found": {kind: tally.count(kind) for kind in ("lost", "dup", "stuck", "litter", "bad")},
+        "lines": list(tally.lines()),
+        "errors": sorted({result.told.strip().splitlines()[-1][:300] for result in tally.every if result.told}),
+    }
+
+
+def serve(top: Path) -> None:
+    """Answer on stdout, line by line, what is asked on stdin; the end of stdin is the end."""
+    for line in sys.stdin:
+        print(json.dumps(answer(json.loads(line), top)), flush=True)
+
+
+def by_hand(top: Path, arguments: list[str]) -> int:
+    """Sweep what is named and print a line for each; 1 where something was found."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", default=list(known))
+    parser.add_argument("names", nargs="*", default=list(scenarios()))
     parser.add_argument("--every", type=int, default=1)
-    parser.add_argument("--kinds", default="before,after,torn")
+    parser.add_argument("--kinds", default="before,after,torn", help="or full, broken, short")
     parser.add_argument("--sticky", action="store_true")
     parser.add_argument("--lanes", type=int, default=1)
     parser.add_argument("--until-found", action="store_true")
-    given = parser.parse_args()
-    found = False
-    with tempfile.TemporaryDirectory(prefix="oarlock-sweep-") as top:
-        warm(known["append"], Path(top, "warm"))
-        for name in given.names:
-            started = time.monotonic()
-            tally = sweep(
-                known[name],
-                Path(top, name),
-                kinds=tuple(given.kinds.split(",")),
-                every=given.every,
-                sticky=given.sticky,
-                lanes=given.lanes,
-                until_found=given.until_found,
-            )
-            print(f"{tally} in {time.monotonic() - started:.1f} s", *tally.lines(), sep="\n", flush=True)
-            found = found or bool(tally.results)
-    return int(found)
+    parser.add_argument("--part", default="0,1", help="from where to where, as parts of the program")
+    parser.add_argument("--errors", action="store_true", help="print what was raised")
+    parser.add_argument("--mutant", help="one of the rules that mutants.py breaks, or 'all'")
+    given = vars(parser.parse_args(arguments))
+    asked = {**given, "kinds": given["kinds"].split(","), "part": [float(x) for x in given["part"].split(",")]}
+    names = given["names"]
+    todo = [{**asked, "name": name} for name in names]
+    if given["mutant"]:
+        rules = list(mutants()) if given["mutant"] == "all" else [given["mutant"]]
+        todo = [{"every": given["every"], "mutant": rule, "lanes": given["lanes"]} for rule in rules]
+    found = 0
+    for one in todo:
+        told = answer(one, top)
+        print(one.get("mutant") or "", told["told"], *told["lines"], *(told["errors"] if given["errors"] else ()), sep="\n", flush=True)
+        found += sum(told["found"].values())
+    return int(found > 0)
+
+
+def main() -> int:
+    """Warm up, then serve or sweep."""
+    top = Path(tempfile.mkdtemp(prefix="oarlock-sweep-"))
+    try:
+        warm(scenarios()["columns"], top / "warm")
+        if sys.argv[1:] == ["--serve"]:
+            serve(top)
+            return 0
+        return by_hand(top, sys.argv[1:])
+    finally:
+        shutil.rmtree(top, ignore_errors=True)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from lane import KILLS, Lane
@@ -41,30 +42,31 @@ def warm(scenario: Scenario, top: Path) -> None:
     gc.freeze()
 
 
-def sweep(
-    scenario: Scenario,
-    top: Path,
-    *,
-    kinds: tuple[str, ...] = KILLS,
-    every: int = 1,
-    sticky: bool = False,
-    lanes: int = 1,
-    mutate: Callable[[], None] = lambda: None,
-    until_found: bool = False,
-) -> Tally:
-    """Sweep one scenario: every k-th point, and until the program comes to its end unharmed.
+@dataclass(frozen=True)
+class Plan:
+    """What is swept, and how thoroughly."""
 
-    Args:
-        mutate: run in each child first; a mutant of the code is swept in its place.
-        until_found: end each lane with its first finding.
-    """
-    tally = Tally(f"{scenario.name} ({'/'.join(kinds)}{', sticky' if sticky else ''})")
+    kinds: tuple[str, ...] = KILLS
+    every: int = 1
+    #: A failing call fails ever after.
+    sticky: bool = False
+    #: Where in the program, as parts of its calls.
+    part: tuple[float, float] = (0.0, 1.0)
+    #: End each lane with its first finding.
+    until_found: bool = False
+    #: Run in each child first: a mutant of the code is swept in its place.
+    mutate: Callable[[], None] = lambda: None
+
+
+def sweep(scenario: Scenario, top: Path, plan: Plan, *, lanes: int = 1) -> Tally:
+    """Sweep one scenario: every k-th point, and until the program comes to its end unharmed."""
+    tally = Tally(f"{scenario.name} ({'/'.join(plan.kinds)}{', sticky' if plan.sticky else ''})")
     begun = []
     for at in range(lanes):
         sys.stdout.flush()
         pid = os.fork()
         if pid == 0:
-            _be_lane(scenario, top / f"lane-{at}", kinds, every, sticky, slice(at, None, lanes), mutate, until_found)
+            _be_lane(scenario, top / f"lane-{at}", plan, slice(at, None, lanes))
         begun.append((pid, top / f"lane-{at}"))
     for pid, folder in begun:
         _, status = os.waitpid(pid, 0)
@@ -76,29 +78,20 @@ def sweep(
     return tally
 
 
-def _be_lane(
-    scenario: Scenario,
-    top: Path,
-    kinds: tuple[str, ...],
-    every: int,
-    sticky: bool,
-    part: slice,
-    mutate: Callable[[], None],
-    until_found: bool,
-) -> None:
+def _be_lane(scenario: Scenario, top: Path, plan: Plan, mine: slice) -> None:
     code = 1
     try:
-        lane = Lane(scenario, top, mutate=mutate)
-        names = lane.count(kinds[0])
+        lane = Lane(scenario, top, mutate=plan.mutate)
+        names = lane.count(plan.kinds[0])
         found = False
-        for point in points(names, kinds, every=every, sticky=sticky)[part]:
+        for point in points(names, plan.kinds, every=plan.every, sticky=plan.sticky, part=plan.part)[mine]:
             found = _take(lane, point, top) or found
-            if found and until_found:
+            if found and plan.until_found:
                 break
-        if part.start == 0 and not found:
+        if mine.start == 0 and plan.part[1] == 1.0 and not found:
             # A program makes a few calls more or less each time: go on until none is left.
             beyond = len(names) + 1
-            while not _take(lane, Point(beyond, kinds[0], sticky), top) and lane.reached:
+            while not _take(lane, Point(beyond, plan.kinds[0], plan.sticky), top) and lane.reached:
                 beyond += 1
         code = 0
     except BaseException:

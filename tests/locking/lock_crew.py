@@ -16,6 +16,7 @@ from typing import Any
 
 from oarlock.errors import FencedOut, LockTimeout
 from oarlock.locking import Alive, Lock, Owner
+from oarlock.locking.sidecar import LINE_OFFSET
 
 #: Nothing here takes long; a wait that reaches this has failed.
 PATIENCE_S = 30.0
@@ -101,8 +102,14 @@ def hold(pipe: Connection, path: Path, why: str) -> None:
     pipe.recv()
 
 
+def waiting(path: Path) -> int:
+    """Count those who stand in line."""
+    line = path.with_suffix(".owner").read_bytes()[LINE_OFFSET:]
+    return sum(any(line[at : at + 8]) for at in range(0, len(line) // 2, 8))
+
+
 def wait(pipe: Connection, path: Path, timeout_s: float | None, scarce: bool = False) -> None:
-    """Acquire at once; tell the epoch or the error, and how long it took."""
+    """Acquire when told; tell the epoch or the error, and how long it took. Scarce: no descriptor is left to open."""
     lock = Lock(path)
     if scarce:
         lock.acquire("open the files", timeout_s=PATIENCE_S)
@@ -110,7 +117,8 @@ def wait(pipe: Connection, path: Path, timeout_s: float | None, scarce: bool = F
         free = os.open(os.devnull, os.O_RDONLY)
         os.close(free)
         resource.setrlimit(resource.RLIMIT_NOFILE, (free, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
-    pipe.send("waiting")
+    pipe.send("ready")
+    pipe.recv()
     started = time.monotonic()
     try:
         pipe.send((lock.acquire("wait", timeout_s=timeout_s), time.monotonic() - started))

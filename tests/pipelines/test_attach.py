@@ -305,3 +305,36 @@ def test_a_folder_that_a_live_worker_holds_is_not_wiped(tmp_path: Path) -> None:
 def test_unknown_arguments_are_type_errors(tmp_path: Path) -> None:
     with pytest.raises(TypeError, match="foo"):
         oarlock.attach("demo", str(tmp_path), foo=1)
+
+
+def test_a_former_dev_pipeline_begins_anew(tmp_path: Path) -> None:
+    """Its cursors are those of a dataset that is no longer written to."""
+    made = make(tmp_path, dev_mode=True)
+    with made.state_transaction() as state:
+        state["cursor"] = 10
+    made.run(ROWS, table_name="items")
+    made.close()
+
+    again = make(tmp_path)
+
+    assert again.dataset_name == "data"
+    assert "cursor" not in again.state
+    assert again.first_run
+
+
+def test_a_restore_that_was_left_half_way_is_done_again(tmp_path: Path) -> None:
+    make(tmp_path).run(ROWS, table_name="items")
+    destination = f"duckdb:///{tmp_path}/here.duckdb"
+    folder = str(tmp_path / "other")
+    half = oarlock.attach("demo", folder, destination=destination, dataset_name="data")
+    with half.member.store.transaction("undo the restore") as tx:
+        tx.put(("_local", "restoring"), True)
+        tx.put(("_local", "first_run"), True)
+        tx.drop_schema("demo")
+    half.close()
+
+    again = oarlock.attach("demo", folder, destination=destination, dataset_name="data")
+
+    assert not again.first_run
+    assert again.schema_names == ["demo"]
+    assert not oarlock.attach("demo", folder).first_run

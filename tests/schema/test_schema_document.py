@@ -182,6 +182,16 @@ def test_edited_yaml_is_a_later_version() -> None:
     assert edited.previous_hashes[0] == schema.version_hash
 
 
+@pytest.mark.parametrize("text", ["a\x85b", "a\u2028b", "é\n\tb", "\x07", " x ", "日本語", "no", "1", "null", "~", ""])
+def test_any_text_comes_back_from_yaml(text: str) -> None:
+    schema = merge(games(), {"games": {"description": text, "columns": {"c": column("c", "text", description=text)}}})
+
+    again = Schema.from_yaml(schema.schema.to_yaml())
+
+    assert again.table("games")["description"] == again.columns("games")["c"]["description"] == text
+    assert again == schema.schema
+
+
 @pytest.mark.parametrize("text", ["- a\n", "a: [", "name: chess\ntables:\n  t:\n    columns:\n      on: {}\n"])
 def test_yaml_that_is_no_schema_is_refused(text: str) -> None:
     with pytest.raises(SchemaError):

@@ -126,13 +126,20 @@ def test_a_forked_child_opens_its_own_connections(tmp_path: Path) -> None:
                 assert snapshot.get(("n",)) > 1
         assert not {id(store._writer), *(id(reader) for reader in store._spare)} & set(inherited)
 
+    def go_on_with_the_parents_snapshot() -> None:
+        with pytest.raises(ForkedProcess):
+            open_before.get(("unread",))
+        open_before.__exit__(None, None, None)
+        count()
+
     with store.snapshot() as open_before:
         assert open_before.get(("n",)) == 1
         assert in_child(count) == 0
+        assert in_child(go_on_with_the_parents_snapshot) == 0
         assert open_before.get(("n",)) == 1
     with store.transaction("after") as tx:
-        assert tx.get(("n",)) == 21
-        tx.put(("n",), 22)
+        assert tx.get(("n",)) == 41
+        tx.put(("n",), 42)
     assert store.check() == []
     store.close()
 

@@ -18,16 +18,20 @@ from oarlock.destinations.registry import from_reference, resolve
 from oarlock.errors import CannotRestorePipelineException, ForeignFolder, OarlockError, PipelineInUse
 from oarlock.pipelines.active import active_pipeline, set_active
 from oarlock.pipelines.membership import Membership, marker_of, refuse_foreign, wipe
-from oarlock.pipelines.pipeline import DATASET_SUFFIX, Pipeline
+from oarlock.pipelines.pipeline import Pipeline
+from oarlock.pipelines.route import DATASET_SUFFIX
 from oarlock.pipelines.target import reference_from_document
 from oarlock.pipelines.trash import remove, throw_away
 from oarlock.settings import PipelineSettings, Settings, check_salt, redact, resolve_pipeline, salt_digest
+from oarlock.state.store import SqliteStore
 from oarlock.steps.commit import put_if_other
 from oarlock.values import Durability, Refresh
 
 if TYPE_CHECKING:
     from oarlock.logs.collector import Collector
 
+#: Kept while a folder is being restored, so that one left half-way is told from one that is whole.
+RESTORING = ("_local", "restoring")
 _NULL_COLLECTOR: Collector | str | None = None
 
 
@@ -86,6 +90,9 @@ def pipeline(
     )
     if settings.dev_mode:
         wipe(settings.working_dir, settings.pipeline_name)
+    elif _was_dev(settings):
+        # Its cursors speak of a dataset that this pipeline no longer writes to: they would skip rows.
+        wipe(settings.working_dir, settings.pipeline_name, keep_pending=True)
     made = _new(settings)
     made.activate()
     return made
@@ -128,7 +135,7 @@ def attach(
     except FileNotFoundError:
         made = _restored(settings)
     else:
-        made = _joined(settings, member)
+        made = _joined(settings, member) or _restored(settings)
     made.activate()
     return made
 
@@ -140,7 +147,8 @@ def drop(current: Pipeline, pipeline_name: str | None) -> Pipeline:
     set_active(None)
     if pipeline_name is None:
         fresh = _new(was_settings, refresh=None, like=current)
-        current._member, current._targets, current._synced, current._trace = fresh._member, {}, False, None
+        current._member, current._synced, current._trace = fresh._member, False, None
+        current.route.forget_targets()
         current._unflushed, current.refresh = [], None
         current.activate()
         return current
@@ -150,12 +158,25 @@ def drop(current: Pipeline, pipeline_name: str | None) -> Pipeline:
     return made
 
 
+def _was_dev(settings: PipelineSettings) -> bool:
+    if not SqliteStore.exists(settings.working_dir):
+        return False
+    store = SqliteStore.open(settings.working_dir, worker="")
+    try:
+        with store.snapshot() as snapshot:
+            return bool(snapshot.get(("_local", "_dev_mode"), False))
+    finally:
+        store.close()
+
+
 def _durability(settings: PipelineSettings) -> Durability:
     found = Settings.current().get("durability", "runtime", pipeline_name=settings.pipeline_name, as_type=str)
     return "none" if found is not None and found.value == "none" else "full"
 
 
-def _new(settings: PipelineSettings, *, refresh: Any = ..., like: Pipeline | None = None) -> Pipeline:
+def _new(
+    settings: PipelineSettings, *, refresh: Any = ..., like: Pipeline | None = None, restoring: bool = False
+) -> Pipeline:
     member = Membership.create(settings.working_dir, settings.pipeline_name, durability=_durability(settings))
     made = Pipeline(settings, member, attached=False)
     if refresh is None:
@@ -165,12 +186,12 @@ def _new(settings: PipelineSettings, *, refresh: Any = ..., like: Pipeline | Non
         local = snapshot.documents(("_local",))
     _check_salt(made, settings, local.get(("_local", "salt_digest")), created=bool(local))
     if like is not None and settings.destination is None:
-        made._destination, made._staging = like._destination, like._staging
+        made.route.destination, made.route.staging = like.destination, like.staging
     _resolve_destinations(made, settings, local)
-    made._dataset_name = _dataset(made, settings, kept)
-    _keep_creation(made, settings, local)
-    if made._destination is not None:
-        made._persist_destination()
+    made.route.chosen_dataset = _dataset(made, settings, kept)
+    _keep_creation(made, settings, local, restoring=restoring)
+    if made.destination is not None:
+        made.route.persist(member.store)
     if not local:
         member.told("pipeline.created", folder=str(member.folder), dataset=made.dataset_name)
     return made
@@ -182,28 +203,33 @@ def _dataset(made: Pipeline, settings: PipelineSettings, kept: dict[str, Any]) -
     elif isinstance(kept.get("dataset_name"), str):
         return str(kept["dataset_name"])
     else:
-        name = settings.dataset(f"{settings.pipeline_name}{DATASET_SUFFIX}") if made._destination is not None else None
+        name = made.route.default_dataset if made.destination is not None else None
     if settings.dev_mode and name is not None:
         stamp = time.strftime("%Y%m%d%I%M%S", time.gmtime())
         return f"{name}{stamp}" if name.endswith("_") else f"{name}_{stamp}"
     return name
 
 
-def _keep_creation(made: Pipeline, settings: PipelineSettings, local: dict[Any, Any]) -> None:
+def _keep_creation(made: Pipeline, settings: PipelineSettings, local: dict[Any, Any], *, restoring: bool) -> None:
     values = {
         "first_run": local.get(("_local", "first_run"), True),
         "_dev_mode": settings.dev_mode,
         "initial_cwd": local.get(("_local", "initial_cwd"), str(settings.local_dir)),
     }
+    if restoring:
+        values[RESTORING[1]] = True
     if settings.salt_is_explicit and ("_local", "salt_digest") not in local:
         values["salt_digest"] = salt_digest(settings.pipeline_salt.reveal(), settings.pipeline_name)
-    if all(local.get(("_local", key)) == value for key, value in values.items()):
+    left_half_way = not restoring and RESTORING in local
+    if not left_half_way and all(local.get(("_local", key)) == value for key, value in values.items()):
         return
     with made.member.store.transaction("create pipeline") as tx:
         for key, value in values.items():
             if key == "_dev_mode" or tx.get(("_local", key)) is None:
                 put_if_other(tx, ("_local", key), value)
         put_if_other(tx, ("pipeline_name",), settings.pipeline_name)
+        if left_half_way:
+            tx.delete(RESTORING)  # it is created now; what the destination has comes with the first run
 
 
 def _check_salt(made: Pipeline, settings: PipelineSettings, digest: Any, *, created: bool) -> None:
@@ -217,12 +243,12 @@ def _resolve_destinations(made: Pipeline, settings: PipelineSettings, local: dic
     for role in ("destination", "staging"):
         given = getattr(settings, role)
         kept = reference_from_document(local.get(("_local", role)))
-        found = getattr(made, f"_{role}")
+        found = getattr(made.route, role)
         if given is not None:
             found = _resolve(given, getattr(settings, f"{role}_name"), role)
         elif kept is not None and found is None:
             found = from_reference(kept)
-        setattr(made, f"_{role}", found)
+        setattr(made.route, role, found)
 
 
 def _resolve(given: Any, name: str | None, role: str) -> Destination | None:
@@ -231,15 +257,19 @@ def _resolve(given: Any, name: str | None, role: str) -> Destination | None:
     return resolve(given, role="staging" if role == "staging" else "destination", settings=Settings.current())
 
 
-def _joined(settings: PipelineSettings, member: Membership) -> Pipeline:
+def _joined(settings: PipelineSettings, member: Membership) -> Pipeline | None:
+    """Join a folder; ``None`` where whoever was creating or restoring it did not come to the end of it."""
     with member.store.snapshot() as snapshot:
         kept = {("dataset_name",): snapshot.get(("dataset_name",))}
         local = snapshot.documents(("_local",))
+    if ("_local", "initial_cwd") not in local or RESTORING in local:
+        member.close()
+        return None
     try:
         made = Pipeline(settings, member, attached=True)
         _check_salt(made, settings, local.get(("_local", "salt_digest")), created=True)
         _resolve_destinations(made, settings, local)
-        made._dataset_name = (
+        made.route.chosen_dataset = (
             settings.dataset(settings.dataset_name) if settings.dataset_name else kept[("dataset_name",)]
         )
     except BaseException:
@@ -262,7 +292,7 @@ def _restored(settings: PipelineSettings) -> Pipeline:
             f"oarlock.pipeline({settings.pipeline_name!r}, …), check pipelines_dir, or give destination=… and "
             "dataset_name=…",
         )
-    from oarlock.pipelines.restoring import look, take_over
+    from oarlock.pipelines.restoring import look, take_over  # imports what only a restore needs
 
     destination = _resolve(settings.destination, settings.destination_name, "destination")
     assert destination is not None
@@ -287,7 +317,7 @@ def _restored(settings: PipelineSettings) -> Pipeline:
             f"{found_here}, and destination {destination.name!r} has no state of it in dataset {dataset!r}.{hint} "
             "Check destination and dataset_name, or create it with oarlock.pipeline(…)",
         )
-    made = _new(settings)
+    made = _new(settings, restoring=True)
     take_over(made.member, found)
     made._synced = True
     return made

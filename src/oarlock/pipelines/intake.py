@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from oarlock.errors import ConfigurationError, InvalidName, OarlockError
+from oarlock.hints import Hints, make_hints
 from oarlock.pipelines.files import export_schemas, import_schema
 from oarlock.pipelines.target import reference_to_document
-from oarlock.resources import Hints, make_hints
 from oarlock.schema.naming import Naming, default_schema_name
 from oarlock.settings import check_pipeline_name
 from oarlock.state.base import PackageRecord, Transaction

@@ -5,33 +5,26 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from oarlock.destinations.base import Destination, SqlClient
-from oarlock.destinations.registry import from_reference, resolve
-from oarlock.errors import PipelineConfigMissing, PipelineNotActive, SaltMismatch, SchemaNotFound
+from oarlock.errors import PipelineNotActive, SaltMismatch, SchemaNotFound
 from oarlock.logs.collector import NULL_COLLECTOR, Collector
 from oarlock.pipelines.active import active_pipeline, set_active
 from oarlock.pipelines.membership import Membership
+from oarlock.pipelines.route import Route
 from oarlock.pipelines.schemas import Schemas
-from oarlock.pipelines.target import Target, reference_from_document, reference_to_document
+from oarlock.pipelines.target import Target
 from oarlock.schema.document import Schema
-from oarlock.schema.naming import Naming
-from oarlock.settings import PipelineSettings, Settings
+from oarlock.settings import PipelineSettings
 from oarlock.state.documents import join, split
 from oarlock.state.versions import STATE_ENGINE_VERSION, state_hash
-from oarlock.steps.commit import put_if_other
 
 if TYPE_CHECKING:
     from oarlock.destinations.dataset import Dataset
     from oarlock.knobs import RuntimeSettings
     from oarlock.pipelines.info import ExtractInfo, LoadInfo, LoadJobInfo, LoadPackageId, LoadPackageInfo, NormalizeInfo
     from oarlock.pipelines.trace import PipelineTrace
-
-#: Identifiers of a pipeline without a destination are as long as its longest known destination takes.
-NO_DESTINATION_LENGTH = 65_536
-DATASET_SUFFIX = "_dataset"
 
 
 class Pipeline:
@@ -48,22 +41,19 @@ class Pipeline:
         self.refresh = settings.refresh
         self.collector: Collector = _collector(settings.progress)
         self._knobs: RuntimeSettings | None = None
-        self._targets: dict[str, Target] = {}
+        self.route = Route(settings)
         self._trace: PipelineTrace | None = None
         self._synced = False
         self._unflushed: list[str] = []
         self._salt_unknown = False
-        self._destination: Destination | None = None
-        self._staging: Destination | None = None
-        self._dataset_name: str | None = None
 
     # --- who and where ---------------------------------------------------------------------------------------------
 
     def __repr__(self) -> str:
         shown = {
             "pipeline_name": self.pipeline_name,
-            "destination": self._destination.name if self._destination else None,
-            "staging": self._staging.name if self._staging else None,
+            "destination": self.destination.name if self.destination else None,
+            "staging": self.staging.name if self.staging else None,
             "dataset_name": self.dataset_name,
             "default_schema_name": self.default_schema_name,
             "schema_names": self.schema_names,
@@ -82,7 +72,8 @@ class Pipeline:
             self._member = Membership.open(
                 self._member.folder, self.pipeline_name, durability=self._member.store.durability
             )
-            self._targets, self._unflushed = {}, []
+            self.route.forget_targets()
+            self._unflushed = []
         return self._member
 
     @property
@@ -145,7 +136,7 @@ class Pipeline:
     @property
     def destination(self) -> Destination | None:
         """The destination, or ``None``."""
-        return self._destination
+        return self.route.destination
 
     @destination.setter
     def destination(self, value: Any) -> None:
@@ -154,14 +145,12 @@ class Pipeline:
     @property
     def staging(self) -> Destination | None:
         """The staging destination, or ``None``."""
-        return self._staging
+        return self.route.staging
 
     @property
     def dataset_name(self) -> str | None:
         """The dataset: as given, else ``<pipeline_name>_dataset`` once there is a destination."""
-        if self._dataset_name is None and self._destination is not None:
-            return self._settings.dataset(f"{self.pipeline_name}{DATASET_SUFFIX}")
-        return self._dataset_name
+        return self.route.dataset_name
 
     @dataset_name.setter
     def dataset_name(self, value: str) -> None:
@@ -171,32 +160,9 @@ class Pipeline:
         self, *, destination: Any = None, staging: Any = None, dataset_name: str | None = None, persist: bool = True
     ) -> None:
         """Take another destination, staging or dataset from here on, for everyone where ``persist`` is true."""
-        settings = Settings.current()
-        if destination is not None:
-            self._destination = resolve(destination, role="destination", settings=settings)
-        if staging is not None:
-            self._staging = resolve(staging, role="staging", settings=settings)
-        if dataset_name is not None:
-            self._dataset_name = self._settings.dataset(dataset_name)
-        if persist and (destination is not None or staging is not None or dataset_name is not None):
-            self._persist_destination()
-
-    def _persist_destination(self) -> None:
-        with self.member.store.transaction("set destination", timeout_s=None) as tx:
-            put_if_other(tx, ("dataset_name",), self.dataset_name)
-            for role, found in (("destination", self._destination), ("staging", self._staging)):
-                if found is not None:
-                    reference = found.reference()
-                    put_if_other(tx, (f"{role}_type",), f"dlt.destinations.{reference.type}")
-                    put_if_other(tx, (f"{role}_name",), reference.name if reference.name != reference.type else None)
-                    put_if_other(tx, ("_local", role), reference_to_document(reference))
-
-    @property
-    def default_folder(self) -> Path:
-        """What relative locations are relative to: where the pipeline was created."""
-        with self.member.store.snapshot() as snapshot:
-            kept = snapshot.get(("_local", "initial_cwd"))
-        return Path(kept) if kept else self._settings.local_dir
+        changed = self.route.change(destination=destination, staging=staging, dataset_name=dataset_name)
+        if persist and changed:
+            self.route.persist(self.member.store)
 
     def target(self, options: Mapping[str, Any] | None = None, *, step: str = "load") -> Target:
         """Give where a package goes that was committed with these options, else where this pipeline's rows go now.
@@ -204,26 +170,7 @@ class Pipeline:
         Raises:
             PipelineConfigMissing: no destination is known.
         """
-        kept = reference_from_document((options or {}).get("destination"))
-        mine = self._destination
-        destination = mine if kept is None or (mine is not None and mine.reference() == kept) else from_reference(kept)
-        if destination is None:
-            raise PipelineConfigMissing(
-                self.pipeline_name,
-                "destination",
-                step,
-                "Give one: pipeline(…, destination='duckdb') or run(…, destination=…).",
-            )
-        dataset = (options or {}).get("dataset_name") or self.dataset_name or f"{self.pipeline_name}{DATASET_SUFFIX}"
-        target = Target(
-            destination=destination,
-            dataset_name=Naming(destination.capabilities.max_identifier_length).identifier(dataset),
-            pipeline_name=self.pipeline_name,
-            default_folder=self.default_folder,
-            working_dir=self.member.folder,
-            timeout_s=self.knobs.destination_timeout_s,
-        )
-        return self._targets.setdefault(f"{destination.reference()} {target.dataset_name}", target)
+        return self.route.target(self.member, options or {}, step=step, timeout_s=self.knobs.destination_timeout_s)
 
     # --- state and schemas -----------------------------------------------------------------------------------------
 

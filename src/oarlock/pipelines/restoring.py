@@ -8,7 +8,7 @@ from oarlock.destinations.base import DestinationClient, StateRow
 from oarlock.errors import CannotRestorePipelineException, PipelineStepFailed
 from oarlock.schema.document import Schema
 from oarlock.settings import redact
-from oarlock.state.base import StateKey
+from oarlock.state.base import Snapshot, StateKey
 from oarlock.state.documents import split
 from oarlock.state.versions import decode_state
 from oarlock.steps.commit import put_if_other
@@ -60,12 +60,15 @@ def look(client: DestinationClient, pipeline_name: str) -> Found | None:
     return Found(row, schemas)
 
 
-def take_over(member: Membership, found: Found) -> None:
+def take_over(member: Membership, found: Found, *, only_if_fresh: bool = False) -> None:
     """Write what was found into the store: state keys and schemas that are newer or missing here.
 
-    A schema that has more here stays: the destination follows it with the next load.
+    A schema that has more here stays: the destination follows it with the next load. With ``only_if_fresh`` nothing is
+    written where another worker was faster: what it has committed since is newer than what was found.
     """
     with member.store.transaction("restore from destination") as tx:
+        if only_if_fresh and not is_fresh(tx):
+            return
         local_version = tx.state_version
         for key, value in found.documents().items():
             if found.row.version >= local_version or tx.get(key) is None:
@@ -76,6 +79,7 @@ def take_over(member: Membership, found: Found) -> None:
                 tx.put_schema(record_of(schema, member.worker))
         tx.raise_version(found.row.version)
         tx.put(("_local", "first_run"), False)
+        tx.delete(("_local", "restoring"))
     member.told("pipeline.restored", state_version=found.row.version)
 
 
@@ -84,14 +88,17 @@ def restore_if_fresh(pipeline: Pipeline) -> None:
     if not pipeline._settings.restore_from_destination or pipeline.destination is None or pipeline.dev_mode:
         return
     with pipeline.member.store.snapshot() as snapshot:
-        fresh = bool(snapshot.get(("_local", "first_run"), True)) and not snapshot.count_packages(
-            "extracted", "normalized", "loaded"
-        )
-    if not fresh:
-        return
+        if not is_fresh(snapshot):
+            return
     found = look(pipeline.target(step="sync").client(), pipeline.pipeline_name)
     if found is not None:
-        take_over(pipeline.member, found)
+        take_over(pipeline.member, found, only_if_fresh=True)
+
+
+def is_fresh(snapshot: Snapshot) -> bool:
+    """Say whether nothing ever ran in a working folder."""
+    ran = snapshot.count_packages("extracted", "normalized", "loaded")
+    return bool(snapshot.get(("_local", "first_run"), True)) and not ran
 
 
 def sync_destination(pipeline: Pipeline, *, destination: Any, staging: Any, dataset_name: str | None) -> None:

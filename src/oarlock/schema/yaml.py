@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import orjson
 import yaml
 
 from oarlock.errors import SchemaError
 from oarlock.schema import system
+
+_LINE_BREAKS = ("\x85", "\u2028", "\u2029")
 
 
 def to_yaml(document: Mapping[str, Any], *, remove_defaults: bool) -> str:
@@ -17,7 +20,9 @@ def to_yaml(document: Mapping[str, Any], *, remove_defaults: bool) -> str:
     if remove_defaults:
         written.pop("imported_version_hash", None)
         written["tables"] = {name: _without_names(table) for name, table in document["tables"].items()}
-    text: str = yaml.safe_dump(written, allow_unicode=True, default_flow_style=False, sort_keys=False, width=120)
+    # Line breaks of other scripts come back changed unless all that is not ASCII is escaped.
+    plain = not any(mark in orjson.dumps(written).decode() for mark in _LINE_BREAKS)
+    text: str = yaml.safe_dump(written, allow_unicode=plain, default_flow_style=False, sort_keys=False, width=120)
     return text
 
 

@@ -10,7 +10,8 @@ import orjson
 import pyarrow as pa
 
 from oarlock.errors import InvalidName, UnsupportedData
-from oarlock.resources import Hints, Resource, is_tabular
+from oarlock.hints import Hints
+from oarlock.resources import Resource, is_tabular
 from oarlock.scope import ResourceScope, entered
 from oarlock.steps.files import read
 from oarlock.steps.normalize import TableHints

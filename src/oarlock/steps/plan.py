@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from oarlock.errors import InvalidFile, ResourceNameMissing, UnsupportedData
-from oarlock.resources import Hints, Resource, Source, is_tabular
+from oarlock.hints import Hints
+from oarlock.resources import Resource, Source, is_tabular
 from oarlock.steps.files import is_known, table_name_of
 
 #: Where the rows of one schema come from, in the order in which they are loaded.

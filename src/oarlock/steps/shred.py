@@ -25,7 +25,7 @@ from oarlock.steps.rowids import Numbers
 from oarlock.steps.transpose import columns_of, picked, with_types, without_nested
 
 #: Elements of lists that one batch may bring to one child table, if it can be cut …
-MANY_ELEMENTS = 2_000_000
+MANY_ELEMENTS = 500_000
 #: … and if it is one row.
 MAX_ELEMENTS = 50_000_000
 #: Lists this deep with so many elements are looked through for one that holds itself.

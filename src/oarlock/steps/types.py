@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from oarlock.schema.delta import DECIMAL
+from oarlock.schema.system import DECIMAL
 
 #: A column of the schema document.
 ColumnDocument = Mapping[str, Any]

@@ -29,6 +29,7 @@ from oarlock.errors import (
     ForkedProcess,
     LockTimeout,
 )
+from oarlock.locking.filesystem import check_locks_hold
 
 Connection = duckdb.DuckDBPyConnection
 DatabaseError = duckdb.Error
@@ -142,6 +143,8 @@ class Database:
             if read_only:
                 raise DestinationUndefined(missing)
             raise DestinationTerminalError(f"{missing} does not exist; make it, or give another path")
+        if not read_only:
+            check_locks_hold(self.path.parent)
         turn = turn_at(self.path)
         try:
             turn.take(why, timeout_s=self.timeout_s)

@@ -12,7 +12,7 @@ from oarlock.destinations.base import Cursor
 from oarlock.destinations.clients.duckdb import Connection, Database, DatabaseError, is_query, told_error
 from oarlock.destinations.dialect import DUCKDB
 from oarlock.destinations.extras import require
-from oarlock.errors import DestinationUndefined
+from oarlock.errors import DestinationTerminalError, DestinationUndefined
 
 #: Statements that look and change nothing: a database that is not there is not made for one of them.
 LOOKS = re.compile(
@@ -25,10 +25,12 @@ _MARKS = re.compile(r"""('(?:[^']|'')*'|"(?:[^"]|"")*"|--[^\n]*|/\*.*?\*/)|%s"""
 class DuckDbCursor:
     """The result of one query. A question is bound at once and run when its rows are first asked for."""
 
-    def __init__(self, connection: Connection, sql: str, args: list[Any]) -> None:
-        self._connection, self._sql, self._args = connection, sql, args
+    def __init__(self, client: DuckDbSqlClient, connection: Connection, sql: str, args: list[Any]) -> None:
+        self._client, self._connection, self._sql, self._args = client, connection, sql, args
         self._result: Connection | None = None
         self._question: Any = None
+        self._kept: list[tuple[Any, ...]] | None = None
+        client.make_way(self)
         with _told():
             if is_query(connection, sql):
                 self._question = connection.sql(sql, params=args or None)
@@ -36,10 +38,19 @@ class DuckDbCursor:
                 self._run()
 
     def _run(self) -> Connection:
+        if self._kept is not None:
+            raise DestinationTerminalError("another statement of this client came between; use a client for each")
         if self._result is None:
+            self._client.make_way(self)
             with _told():
                 self._result = self._connection.execute(self._sql, self._args or None)
         return self._result
+
+    def make_way(self) -> None:
+        """Keep the rows that are left, because a connection has one result at a time and another is to come."""
+        if self._result is not None and self._kept is None:
+            with _told():
+                self._kept = self._result.fetchall()
 
     @property
     def columns(self) -> list[str]:
@@ -50,18 +61,26 @@ class DuckDbCursor:
 
     def fetchall(self) -> list[tuple[Any, ...]]:
         """Give all rows that are left."""
+        if self._kept is not None:
+            return self._next_kept(len(self._kept))
         with _told():
             return self._run().fetchall()
 
     def fetchmany(self, size: int) -> list[tuple[Any, ...]]:
         """Give the next rows, at most ``size``."""
+        if self._kept is not None:
+            return self._next_kept(size)
         with _told():
             return self._run().fetchmany(size)
 
     def fetchone(self) -> tuple[Any, ...] | None:
         """Give the next row, None after the last."""
-        with _told():
-            return self._run().fetchone()
+        return next(iter(self.fetchmany(1)), None)
+
+    def _next_kept(self, size: int) -> list[tuple[Any, ...]]:
+        kept = self._kept or []
+        given, self._kept = kept[:size], kept[size:]
+        return given
 
     def df(self) -> Any:
         """Give the rows as a pandas DataFrame."""
@@ -83,7 +102,10 @@ class DuckDbCursor:
 
     def _source(self) -> Any:
         """Give what Arrow is read from: a question that is not running yet streams without a copy."""
-        return self._question if self._question is not None and self._result is None else self._run()
+        if self._question is None or self._result is not None:
+            return self._run()
+        self._client.make_way(self)
+        return self._question
 
 
 class DuckDbSqlClient:
@@ -95,6 +117,7 @@ class DuckDbSqlClient:
         self._read_only = read_only
         self._stack = ExitStack()
         self._connection: Connection | None = None
+        self._running: DuckDbCursor | None = None
 
     @classmethod
     @contextmanager
@@ -134,11 +157,19 @@ class DuckDbSqlClient:
         if self._connection is None and not self._database.exists() and LOOKS.match(sql):
             raise DestinationUndefined(f"database {self._database.location!r}")
         connection = self._connect()
-        cursor = DuckDbCursor(connection, _with_marks(sql) if args else sql, list(args))
+        cursor = DuckDbCursor(self, connection, _with_marks(sql) if args else sql, list(args))
         try:
             yield cursor
         finally:
-            connection.abort()
+            if self._running is cursor:
+                connection.abort()
+                self._running = None
+
+    def make_way(self, coming: DuckDbCursor) -> None:
+        """Let another result be the one that is read."""
+        if self._running is not None and self._running is not coming:
+            self._running.make_way()
+        self._running = coming
 
     def qualified(self, table: str) -> str:
         """Give the quoted name of a table, dataset included."""

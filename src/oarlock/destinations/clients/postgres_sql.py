@@ -117,6 +117,7 @@ class PostgresSqlClient:
     def __init__(self, connection: Connection, dataset_name: str) -> None:
         self.dataset_name = dataset_name
         self._connection = connection
+        self._numbers = count(1)
 
     @classmethod
     @contextmanager
@@ -147,7 +148,8 @@ class PostgresSqlClient:
                 yield PostgresCursor(cursor)
             return
         with _told(), self._connection.transaction():
-            with RawServerCursor(self._connection, "oarlock") as cursor:
+            # A name of its own: a question may be asked while another's rows are read.
+            with RawServerCursor(self._connection, f"oarlock_{next(self._numbers)}") as cursor:
                 cursor.execute(_with_marks(sql, args).encode(), list(args) or None)
                 yield PostgresCursor(cursor)
 
