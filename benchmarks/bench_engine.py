@@ -51,7 +51,11 @@ def nested(number: int) -> dict[str, Any]:
     return {
         "id": number,
         "placed_at": f"2024-03-{number % 28 + 1:02d}T12:{number % 60:02d}:00Z",
-        "customer": {"id": number % 1000, "name": f"customer {number % 1000}", "address": {"city": "Rotterdam", "zip": "3011"}},
+        "customer": {
+            "id": number % 1000,
+            "name": f"customer {number % 1000}",
+            "address": {"city": "Rotterdam", "zip": "3011"},
+        },
         "payment": {"method": "card", "paid": number % 5 > 0, "fee": None if number % 2 else 0.25},
         "lines": [
             {"sku": f"sku-{(number * 7 + line) % 500}", "quantity": line + 1, "price": 9.5 + line, "tags": ["a", "b"]}
@@ -95,7 +99,7 @@ def engine(case: str, data: Any, folder: Path) -> None:
         taker.add_arrow(TableHints("t"), data, system_columns=False)
         return
     for rows in read(data) if case == "lines" else [data]:
-        taker.add_rows(TableHints("t"), rows)  # type: ignore[arg-type]
+        taker.add_rows(TableHints("t"), rows)
 
 
 def ours(case: str, data: Any, folder: Path) -> None:
@@ -115,7 +119,8 @@ def theirs(case: str, data: Any, folder: Path, *, best: bool) -> None:
     destination = dlt.destinations.duckdb(str(folder / "theirs.duckdb"))
     pipeline = dlt.pipeline("theirs", pipelines_dir=str(folder), destination=destination, dataset_name="data")
     options = {"loader_file_format": "parquet"} if best and case != "arrow" else {}
-    pipeline.run(_lines(data) if case == "lines" else [data] if case == "arrow" else _pages(data), table_name="t", **options)
+    pages: dict[str, Callable[[Any], Any]] = {"lines": _lines, "arrow": lambda table: [table]}
+    pipeline.run(pages.get(case, _pages)(data), table_name="t", **options)
 
 
 def _pages(rows: list[Any]) -> Any:

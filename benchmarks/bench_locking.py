@@ -199,10 +199,15 @@ def uncontended(folder: Path, rounds: int) -> dict[str, float]:
     def one_round() -> dict[str, float]:
         nonlocal epoch
         found = {name: 1e6 * best_of(job, batch) for name, (job, batch) in jobs.items()}
-        found["oarlock, after a pause"] = 1e6 * after_a_pause(our_pair)
         with ours.hold("check", timeout_s=60) as epoch:
             found["oarlock, check"] = 1e6 * best_of(our_check, BATCH)
-        return found | {f"{name}, ratio": took / found["raw flock"] for name, took in found.items()}
+        ratios = {f"{name}, ratio": took / found["raw flock"] for name, took in found.items()}
+        pauses = {
+            "raw flock, after a pause": after_a_pause(raw_pair),
+            "oarlock, after a pause": after_a_pause(our_pair),
+        }
+        ratios["oarlock, after a pause, ratio"] = pauses["oarlock, after a pause"] / pauses["raw flock, after a pause"]
+        return found | {name: 1e6 * took for name, took in pauses.items()} | ratios
 
     return median_of(one_round() for _ in range(rounds))
 
@@ -251,7 +256,7 @@ def waking(make: Callable[[Path], Rival], folder: Path) -> float:
     ours, theirs = _context.Pipe()
     other = _context.Process(target=_wake, args=(theirs, make, folder), daemon=True)
     other.start()
-    lock, moments = make(folder), []
+    lock, moments = make(folder), list[int]()
     for _ in range(WAKES):
         lock.acquire()
         ours.send("wait")
@@ -260,7 +265,7 @@ def waking(make: Callable[[Path], Rival], folder: Path) -> float:
         moments.append(time.monotonic_ns())
         lock.release()
         ours.recv()
-    had = ours.recv()
+    had: list[int] = ours.recv()
     other.join()
     return statistics.median(end - begin for begin, end in zip(moments, had, strict=True)) / 1e3
 

@@ -295,7 +295,8 @@ def _parts(name: str, one: Callable[..., Any]) -> tuple[str, list[str], str]:
     for parameter in parameters:
         if parameter.kind is parameter.KEYWORD_ONLY and not has_rest:
             shown, has_rest = [*shown, "*"], True
-        stars = {parameter.VAR_POSITIONAL: "*", parameter.VAR_KEYWORD: "**"}.get(parameter.kind, "")
+        stars = "*" if parameter.kind is parameter.VAR_POSITIONAL else ""
+        stars = "**" if parameter.kind is parameter.VAR_KEYWORD else stars
         annotation = "" if parameter.annotation is parameter.empty else f": {parameter.annotation}"
         default = "" if parameter.default is parameter.empty else f" = {parameter.default!r}"
         shown.append(f"{stars}{parameter.name}{annotation}{default}")
@@ -311,7 +312,7 @@ def _docstring(one: Any) -> list[str]:
     if not text:
         return []
     parts: list[str] = []
-    section, lines = "", []
+    section, lines = "", list[str]()
     for line in [*text.splitlines(), "End:"]:
         begins = re.fullmatch(r"(\w+):", line)
         if begins and begins[1] in (*SECTIONS, "End"):

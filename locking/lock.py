@@ -239,7 +239,7 @@ class Lock:
         while True:
             self._open()
             fd = self._sidecar.fd
-            if self._line.is_empty(fd) and self._take():
+            if self._line.lets_pass(fd) and self._take():
                 good = self.is_current()
             else:
                 if self._rings_due:

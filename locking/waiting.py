@@ -38,6 +38,8 @@ OTHERS_BACKSTOP_MS = 10
 PATIENT_AFTER_S, PATIENT_FACTOR = 1.0, 4
 #: Who was rung so often in a row and is still first is stopped, or slow: the next is rung. It can stand in line again.
 RINGS = 3
+#: Until the first in line has waited so long, a newcomer may pass: a free lock need not wait for a sleeper to wake.
+PASSING_NS = 1_000_000
 #: Without bells: from the first to the longest pause between two tries.
 POLL_FIRST_S, POLL_LONGEST_S = 0.000_05, 0.002
 
@@ -110,10 +112,13 @@ class Line:
             self._bell.socket.close()
         self._bell = None
 
-    def is_empty(self, fd: int) -> bool:
-        """Tell whether nobody waits."""
+    def lets_pass(self, fd: int) -> bool:
+        """Tell whether a newcomer may try for the lock: nobody waits, or nobody has waited for long."""
         line = read_at(fd, _LINE_SIZE, LINE_OFFSET)
-        return line == _NOBODY or not line.strip(b"\0")
+        if line == _NOBODY:
+            return True
+        first = min(filter(None, _ARRIVALS.unpack_from(line.ljust(_LINE_SIZE, b"\0"))), default=0)
+        return not first or time.monotonic_ns() - first < PASSING_NS
 
     def ring(self, fd: int) -> bool:
         """Wake the earliest of those who wait; False if nobody could be."""

@@ -9,7 +9,7 @@ import weakref
 from pathlib import Path
 from types import TracebackType
 
-from oarlock.errors import ForkedProcess, OarlockError, StoreDamaged, StoreError, StorePoisoned
+from oarlock.errors import ForkedProcess, OarlockError, StoreDamaged, StoreError, StorePoisoned, StoreUnavailable
 from oarlock.locking.deadline import OnWait
 from oarlock.locking.filesystem import check_locks_hold
 from oarlock.locking.lock import Lock
@@ -93,14 +93,14 @@ class SqliteStore(StateStore):
             StoreDamaged, StoreTooNew: A store is there that cannot be used; nothing is overwritten.
         """
         folder = Path(folder).absolute()
-        make_folder(folder)
-        if not cls.exists(folder):
-            refuse_foreign(folder, pipeline_name)
-            check_locks_hold(folder)
-            with Lock(folder / GUARD, worker=worker).hold("create the store", timeout_s=GUARD_WAIT_S):
-                if not cls.exists(folder):
-                    build(folder, pipeline_name)
-                    write_marker(folder, pipeline_name)
+        try:
+            make_folder(folder)
+            if not cls.exists(folder):
+                _make(folder, pipeline_name, worker)
+        except OarlockError:
+            raise
+        except OSError as error:
+            raise StoreUnavailable(folder, str(error)) from error
         store = cls.open(folder, worker=worker, durability=durability, on_wait=on_wait)
         if store.pipeline_name != pipeline_name:
             store.close()
@@ -121,7 +121,7 @@ class SqliteStore(StateStore):
         Args:
             folder: The working folder.
             worker: Who this is: the author of what it writes, and the name that others read when they wait for it.
-            durability: "none" to never wait for the disk: atomic still, but the last commits may be lost with the power.
+            durability: "none" to never wait for the disk: atomic still, but the power may take the last commits.
             on_wait: Called while a transaction waits long for the guard: the guard's name, seconds so far, its owner.
 
         Raises:
@@ -336,6 +336,15 @@ class Turn:
         finally:
             store._thread_inside = None
             store._guard.release()
+
+
+def _make(folder: Path, pipeline_name: str, worker: str) -> None:
+    refuse_foreign(folder, pipeline_name)
+    check_locks_hold(folder)
+    with Lock(folder / GUARD, worker=worker).hold("create the store", timeout_s=GUARD_WAIT_S):
+        if not SqliteStore.exists(folder):
+            build(folder, pipeline_name)
+            write_marker(folder, pipeline_name)
 
 
 _stores: weakref.WeakSet[SqliteStore] = weakref.WeakSet()

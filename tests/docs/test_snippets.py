@@ -61,7 +61,6 @@ class Page:
             "HOME": str(self.home),
             "PYTHONPATH": path,
             "PYTHONDONTWRITEBYTECODE": "1",
-            "PYTHONUNBUFFERED": "1",  # lines of stdout and stderr in the order in which they are written
             "LANG": "C.UTF-8",
             "TZ": "UTC",
         }
@@ -170,7 +169,7 @@ Running = dict[Path, Future[list[Said]]]
 @pytest.fixture(scope="module")
 def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """Run the pages that were asked for, two at a time: most of a page's time is interpreters that start."""
-    wanted = [item.callspec.params["path"] for item in request.session.items if _is_page(item)]
+    wanted = [path for item in request.session.items if (path := _page_of(item)) is not None]
     has_postgres = any(POSTGRES_ADDRESS.search(path.read_text()) for path in wanted)
     url = request.getfixturevalue("postgres").url if has_postgres else ""
     folder = tmp_path_factory.mktemp("pages")
@@ -179,8 +178,12 @@ def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         pool.shutdown(cancel_futures=True)
 
 
-def _is_page(item: Any) -> bool:
-    return getattr(item, "originalname", "") == "test_a_page_runs_as_it_is_written"
+def _page_of(item: Any) -> Path | None:
+    """Give the page that a collected test is to run."""
+    if getattr(item, "originalname", "") != "test_a_page_runs_as_it_is_written":
+        return None
+    path: Path = item.callspec.params["path"]
+    return path
 
 
 def expected_text(text: str) -> re.Pattern[str]:

@@ -73,6 +73,8 @@ _PATHS = {
     "symlinkat": (0, 2),
 }
 
+#: Stands for the working directory where a folder's descriptor is asked for: -100.
+_AT_CWD = 2**32 - 100
 _RET_TRACE, _RET_ALLOW = 0x7FF00000, 0x7FFF0000
 _LOAD, _EQUAL, _ANY_BIT, _RETURN = 0x20, 0x15, 0x45, 0x06
 _NUMBER_AT, _ARCH_AT, _ARGUMENTS_AT = 0, 4, 16
@@ -140,7 +142,20 @@ def files_of(name: str, arguments: Sequence[int], thread: int) -> list[str]:
     """Name the files that a call is about, as the stopped thread sees them."""
     if name in _ON_DESCRIPTORS:
         return [_descriptor(thread, arguments[_ON_DESCRIPTORS[name]])]
-    return [_path(thread, arguments[at]) for at in _PATHS.get(name, ())]
+    found = []
+    for at in _PATHS.get(name, ()):
+        path = _path(thread, arguments[at])
+        if not path.startswith("/"):
+            path = os.path.join(_folder(thread, arguments[at - 1] if "at" in name else None), path)
+        found.append(path)
+    return found
+
+
+def _folder(thread: int, descriptor: int | None) -> str:
+    """Tell what a relative path is relative to."""
+    if descriptor is None or descriptor & 0xFFFFFFFF == _AT_CWD:
+        return os.readlink(f"/proc/{thread}/cwd")
+    return _descriptor(thread, descriptor & 0xFFFFFFFF)
 
 
 def _descriptor(thread: int, number: int) -> str:

@@ -177,18 +177,25 @@ def churn(pipe: Connection, path: Path) -> None:
 
 
 def be_interrupted(pipe: Connection, path: Path, times: int) -> None:
-    """Acquire and release under a rain of Ctrl-C; then tell what is left held."""
-    lock = Lock(path)
-    caught = 0
+    """Acquire and release, interrupted once each time at whatever moment; then tell what is left held."""
+    lock, armed, caught = Lock(path), False, 0
+
+    def interrupt(number: int, frame: object) -> None:
+        nonlocal armed
+        if armed:
+            armed = False
+            raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, interrupt)
     pipe.send("ready")
     while caught < times:
         try:
-            while True:
+            armed = True
+            while armed:
                 with lock.hold("be interrupted", timeout_s=PATIENCE_S):
                     pass
         except KeyboardInterrupt:
             caught += 1
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     pipe.send((lock.held_by_me(), Lock(path).try_acquire("see")))
     pipe.recv()
 

@@ -201,6 +201,7 @@ def test_all_forms_of_data_are_taken(pipeline: oarlock.Pipeline, tmp_path: Path)
         ("no/such/file.jsonl", {}, InvalidFile),
         ([{"id": 1}], {"table_name": "t", "write_disposition": "skip"}, ConfigurationError),
         ([{"id": 1}], {"table_name": "t", "write_disposition": "upsert"}, ConfigurationError),
+        ([{"id": 1}], {"table_name": "t", "write_disposition": "merge", "primary_key": "id"}, ConfigurationError),
         ([{"id": 1}], {"table_name": "t", "wait": 3}, ConfigurationError),
     ],
 )

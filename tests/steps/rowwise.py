@@ -98,7 +98,8 @@ class Rowwise:
             return column, coerce(value, own, types[column])  # type: ignore[arg-type]
         except CannotCoerce:
             pass
-        known = {name: {"data_type": kind, "variant": name in self.variants.get(table, ())} for name, kind in types.items()}
+        beside = self.variants.get(table, ())
+        known = {name: {"data_type": kind, "variant": name in beside} for name, kind in types.items()}
         for data_type in variants(value):
             name = variant_column(self.keys.naming, known, column, data_type)
             try:
@@ -127,7 +128,7 @@ class Tables:
         return self.stored
 
     def _take(self, table: str, batch: pa.RecordBatch) -> None:
-        columns = self.stored.columns(table)
+        columns = self.normalizer.schema.columns(table)
         assert set(batch.schema.names) <= {name for name, column in columns.items() if column.get("data_type")}
         self.batches.setdefault(table, []).append(batch)
 

@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
-
 from rowwise import SYSTEM, Tables
 
 os.environ.setdefault("RUNTIME__DLTHUB_TELEMETRY", "false")
@@ -134,8 +133,13 @@ def _generated() -> list[tuple[list[Row], int]]:
     made: list[tuple[list[Row], int]] = []
 
     @seed(1)
-    @settings(max_examples=DOCUMENTS, database=None, deadline=None, phases=[Phase.generate],
-              suppress_health_check=list(HealthCheck))
+    @settings(
+        max_examples=DOCUMENTS,
+        database=None,
+        deadline=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
     @given(DOCUMENT_LISTS, st.sampled_from([0, 1, 2, 3, 1000]))
     def make(rows: list[Row], levels: int) -> None:
         made.append((rows, levels))
@@ -163,7 +167,7 @@ def test_system_columns_stand_where_dlt_puts_them(tmp_path: Path) -> None:
 
     mine = Tables().add(rows, write_disposition="merge", primary_key=("id",))
 
-    assert SYSTEM <= {*mine.column_names("t"), *mine.column_names("t__items")}
+    assert {*mine.column_names("t"), *mine.column_names("t__items")} >= SYSTEM
     for table in ("t", "t__items"):
         assert mine.column_names(table) == list(pipeline.default_schema.get_table_columns(table))
         for name, column in pipeline.default_schema.get_table_columns(table).items():

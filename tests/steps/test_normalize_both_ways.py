@@ -10,10 +10,10 @@ from typing import Any
 
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+from rowwise import Rowwise, Tables
 
 from oarlock.errors import InvalidRow
 from oarlock.schema.coercion import CannotCoerce
-from rowwise import Rowwise, Tables
 
 QUICK = settings(
     max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]

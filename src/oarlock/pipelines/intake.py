@@ -11,6 +11,7 @@ from oarlock.errors import ConfigurationError, InvalidName, OarlockError
 from oarlock.hints import Hints, make_hints
 from oarlock.pipelines.files import export_schemas, import_schema
 from oarlock.pipelines.target import reference_to_document
+from oarlock.resources import Resource
 from oarlock.schema.naming import Naming, default_schema_name
 from oarlock.settings import check_pipeline_name
 from oarlock.state.base import PackageRecord, Transaction
@@ -135,6 +136,7 @@ class Intake:
         taker = self._taker(package)
         naming = Naming(self._length)
         for resource in one.resources:
+            refuse_merge(resource)
             if resource.hints.write_disposition == "replace":
                 self.state.forget_resource(one.schema_name, resource.name)
             found = extract_resource(
@@ -276,6 +278,19 @@ class Intake:
 
 #: Identifiers of a pipeline without a destination may have any length that a destination takes.
 NO_LIMIT = 65_536
+
+
+def refuse_merge(resource: Resource) -> None:
+    """Refuse a disposition that no destination of this version has, before a row is taken.
+
+    Raises:
+        ConfigurationError: it names the resource.
+    """
+    if resource.hints.write_disposition in ("merge", "skip"):
+        raise ConfigurationError(
+            f"resource {resource.name!r} has write_disposition {resource.hints.write_disposition!r}, which this version "
+            "does not have; it has 'append' and 'replace'. Nothing was loaded"
+        )
 
 
 def check_schema_name(name: str) -> str:

@@ -53,7 +53,8 @@ def array_of(values: Sequence[Any], types: set[type], column: ColumnDocument) ->
             array = pa.array(values, arrow_type(column))
             return array if data_type != "bigint" or _fits(array, column.get("precision")) else None
         if types == {str} and data_type == "timestamp":
-            return _moments(pa.array(values, pa.string()), arrow_type(column))
+            first = next(value for value in values if value is not None)
+            return _moments(pa.array(values, pa.string()), first, arrow_type(column))
         if types == {time} and data_type == "time" and all(one is None or one.tzinfo is None for one in values):
             return pa.array(values, arrow_type(column))
     except UNFIT:
@@ -69,16 +70,15 @@ def _fits(numbers: pa.Array, bits: int | None) -> bool:
     return limits["min"] is None or (-limit <= limits["min"] and limits["max"] < limit)
 
 
-def _moments(texts: pa.Array, kind: pa.DataType) -> pa.Array | None:
+def _moments(texts: pa.Array, first: str, kind: pa.DataType) -> pa.Array | None:
     """Read ISO 8601 texts, all with an offset or all without, as moments; None if some are of another form."""
-    shortest = pc.min(pc.binary_length(texts)).as_py()
-    if shortest is None or shortest < _MOMENT_LENGTH:
+    if pc.min(pc.binary_length(texts)).as_py() < _MOMENT_LENGTH:
         return None
-    first = texts.drop_null()[0].as_py()
     zoned = first[-1] == "Z" or "+" in first or first.count("-") > 2
     moments = pc.cast(texts, pa.timestamp("us", "UTC") if zoned else pa.timestamp("us"))
-    limits = pc.min_max(pc.cast(moments, pa.int64())).as_py()
+    # The instant in UTC is the number that both kinds of column hold.
+    numbers = moments.view(pa.int64())
+    limits = pc.min_max(numbers).as_py()
     if limits["min"] < _YEAR_1 or limits["max"] >= _YEAR_10000:
         return None
-    # The instant in UTC is the number that both kinds of column hold.
-    return pc.cast(pc.cast(moments, pa.int64()), kind)
+    return numbers.view(kind)

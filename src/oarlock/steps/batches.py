@@ -21,8 +21,7 @@ def batches_of(
 ) -> Iterator[pa.RecordBatch]:
     """Give the rows of a table as batches: one, unless it had too many cells."""
     if count * (len(columns) + len(system)) <= BATCH_CELLS:
-        arrays = {column.name: spread(column.array, column.rows, count) for column in columns}
-        yield pa.RecordBatch.from_pydict({**arrays, **system})
+        yield _batch({column.name: spread(column.array, column.rows, count) for column in columns}, system)
         return
     length = max(MIN_ROWS, BATCH_CELLS // (len(columns) + len(system)))
     parts: dict[int, dict[str, pa.Array]] = {first: {} for first in range(0, count, length)}
@@ -30,9 +29,11 @@ def batches_of(
         for first, array, rows in _cut(column, count, length):
             parts[first][column.name] = spread(array, rows, min(length, count - first))
     for first, arrays in parts.items():
-        yield pa.RecordBatch.from_pydict(
-            {**arrays, **{name: array.slice(first, length) for name, array in system.items()}}
-        )
+        yield _batch(arrays, {name: array.slice(first, length) for name, array in system.items()})
+
+
+def _batch(arrays: Mapping[str, pa.Array], system: Mapping[str, pa.Array]) -> pa.RecordBatch:
+    return pa.RecordBatch.from_arrays([*arrays.values(), *system.values()], names=[*arrays, *system])
 
 
 def spread(array: pa.Array, rows: Numbers | None, count: int) -> pa.Array:

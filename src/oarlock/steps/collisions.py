@@ -39,9 +39,7 @@ def _with_values(piece: Piece) -> Piece:
     return Piece(piece.path, piece.cells.compact(), piece.level)
 
 
-def _told_apart(
-    name: str, pieces: Sequence[Piece], keys: KeyMap, is_taken: bool, used: set[str]
-) -> list[Settled]:
+def _told_apart(name: str, pieces: Sequence[Piece], keys: KeyMap, is_taken: bool, used: set[str]) -> list[Settled]:
     """Give each row's first piece the plain name, unless that is taken, and every other piece a name of its own."""
     owned = np.empty(0, np.int64)
     plain: list[Piece] = []

@@ -87,8 +87,11 @@ def _texts(path: Path, compression: str | None, separator: str) -> Iterator[pa.R
             reader = pacsv.open_csv(
                 stream,
                 read_options=pacsv.ReadOptions(
-                    block_size=BLOCK_BYTES, use_threads=False, column_names=places,
-                    skip_rows=blank_lines, skip_rows_after_names=1,
+                    block_size=BLOCK_BYTES,
+                    use_threads=False,
+                    column_names=places,
+                    skip_rows=blank_lines,
+                    skip_rows_after_names=1,
                 ),
                 parse_options=pacsv.ParseOptions(
                     delimiter=separator, newlines_in_values=True, invalid_row_handler=refuse
@@ -128,7 +131,8 @@ def _names(path: Path, stream: IO[bytes], separator: str) -> tuple[list[str], in
             read_options=pacsv.ReadOptions(autogenerate_column_names=True, use_threads=False),
             parse_options=pacsv.ParseOptions(delimiter=separator, newlines_in_values=True),
             convert_options=pacsv.ConvertOptions(
-                null_values=[], column_types={f"f{place}": pa.string() for place in range(head.count(separator.encode()) + 1)}
+                null_values=[],
+                column_types={f"f{place}": pa.string() for place in range(head.count(separator.encode()) + 1)},
             ),
         )
     except pa.ArrowInvalid as error:

@@ -155,7 +155,8 @@ def split(path: Path | str, parts: int) -> list[Slice]:
 
 def _read_parquet(path: Path) -> Iterator[pa.RecordBatch]:
     with reading(path), pq.ParquetFile(path) as file:
-        yield from file.iter_batches(batch_size=PARQUET_BATCH_ROWS)
+        for batch in file.iter_batches(batch_size=PARQUET_BATCH_ROWS):
+            yield _checked(batch)
 
 
 def _read_arrow(path: Path) -> Iterator[pa.RecordBatch]:
@@ -168,7 +169,13 @@ def _read_arrow(path: Path) -> Iterator[pa.RecordBatch]:
                 stream = pa.ipc.open_stream(source)
             except pa.ArrowInvalid as error:
                 raise InvalidFile(path, f"it is no Arrow file ({first_line(not_a_file)})") from error
-            yield from stream
+            yield from map(_checked, stream)
             return
         for place in range(reader.num_record_batches):
-            yield reader.get_batch(place)
+            yield _checked(reader.get_batch(place))
+
+
+def _checked(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Refuse a batch whose offsets point elsewhere or whose text is not UTF-8, as a file can have been made."""
+    batch.validate(full=True)
+    return batch

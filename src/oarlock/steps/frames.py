@@ -17,7 +17,7 @@ from oarlock.errors import InvalidRow
 from oarlock.schema.keys import KeyMap, KeyPath
 from oarlock.steps.gathered import Cells
 from oarlock.steps.transpose import shown
-from oarlock.steps.types import ColumnDocument, arrow_type, column_of
+from oarlock.steps.types import ColumnDocument, arrow_type, column_of, is_binary, is_text
 
 #: Rows of a table taken at a time.
 BATCH_ROWS = 131_072
@@ -96,10 +96,7 @@ def simplified(array: pa.Array, table: str, column: str) -> pa.Array:
             return _narrow_decimal(array)
     except pa.ArrowInvalid as error:
         raise InvalidRow(table, column, shown(array), str(error)) from error
-    document = column_of(kind)
-    if document is not None and document["data_type"] in ("text", "binary") and _is_bytes_or_text(kind):
-        return array.cast(arrow_type(document))
-    return array
+    return array.cast(pa.string()) if is_text(kind) else array.cast(pa.binary()) if is_binary(kind) else array
 
 
 def converted(array: pa.Array, column: ColumnDocument) -> pa.Array | None:
@@ -111,8 +108,10 @@ def converted(array: pa.Array, column: ColumnDocument) -> pa.Array | None:
         return array
     if own["data_type"] == column["data_type"] == "timestamp":
         return array.cast(pa.int64()).cast(wanted)
-    if (own["data_type"], column["data_type"]) not in _CASTS or column["data_type"] == "bigint" and column.get("precision"):
+    if (own["data_type"], column["data_type"]) not in _CASTS:
         return None
+    if column["data_type"] == "bigint" and column.get("precision"):
+        return None  # narrower than 64 bits
     try:
         return array.cast(wanted)
     except pa.ArrowInvalid:
@@ -129,9 +128,9 @@ def cells(array: pa.Array, table: str, column: str) -> Cells:
 
 def _values(array: pa.Array) -> list[Any]:
     if not pa.types.is_nested(array.type):
-        return array.to_pylist()
+        return list(array.to_pylist())
     try:
-        return array.to_pylist(maps_as_pydicts="strict")
+        return list(array.to_pylist(maps_as_pydicts="strict"))
     except KeyError:
         return [_value(one) for one in array]
 
@@ -180,9 +179,3 @@ def _narrow_decimal(array: pa.Array) -> pa.Array:
         return array.cast(pa.decimal128(min(precision, _MAX_PRECISION), scale))
     except (pa.ArrowInvalid, ValueError):
         return array  # wider than a column: value by value
-
-
-def _is_bytes_or_text(kind: pa.DataType) -> bool:
-    is_ = pa.types
-    text = is_.is_string(kind) or is_.is_large_string(kind) or is_.is_string_view(kind)
-    return bool(text or is_.is_binary(kind) or is_.is_large_binary(kind) or is_.is_fixed_size_binary(kind) or is_.is_binary_view(kind))

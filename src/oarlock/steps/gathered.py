@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +19,11 @@ class Cells:
 
     values: Sequence[Any]
     rows: Numbers | None
+    types: Set[type] | None = None  # of the values, where they have been looked at
+
+    def value_types(self) -> set[type]:
+        """Give the types of the values, without None's."""
+        return set(map(type, self.values) if self.types is None else self.types) - {type(None)}
 
     def row_numbers(self) -> Numbers:
         """Give the rows as numbers."""

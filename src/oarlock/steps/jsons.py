@@ -1,8 +1,8 @@
 """JSON: lines and whole documents to rows, every number exactly as it is written or refused.
 
 The fast parser turns integers of more than 64 bits into floats and refuses NaN and Infinity, which many programs
-write. A line where it could be wrong, or fails, is read again by the standard library's parser. Of two equal keys in one
-object the last one counts, as for every common parser; nothing marks the first.
+write. A line where it could be wrong, or fails, is read again by the standard library's parser. Of two equal keys in
+one object the last one counts, as for every common parser; nothing marks the first.
 """
 
 from __future__ import annotations

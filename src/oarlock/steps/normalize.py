@@ -34,8 +34,8 @@ from oarlock.steps.transpose import as_dicts
 
 __all__ = ["Normalizer", "TableHints"]
 
-#: Rows taken apart at a time: enough for columns to pay, few enough to stay small.
-BATCH_ROWS = 16_384
+#: Rows taken apart at a time: enough for columns to pay, few enough for their values to stay in the cache.
+BATCH_ROWS = 4_096
 #: Each round ends with another worker's columns or with none; more rounds than this are no coincidence.
 MAX_ROUNDS = 20
 
@@ -97,9 +97,7 @@ class Normalizer:
             InvalidName: the table's name leaves nothing to name it by.
         """
         table = self._naming.table(hints.table)
-        shredder = Shredder(
-            self._keys, is_json=self._is_json, is_variant=self._is_variant, is_free=self._is_free
-        )
+        shredder = Shredder(self._keys, is_json=self._is_json, is_variant=self._is_variant, is_free=self._is_free)
         declared = Declared.of(hints, self._naming)
         waiting = [rows[first : first + BATCH_ROWS] for first in range(0, len(rows), BATCH_ROWS)]
         waiting.reverse()

@@ -1,4 +1,4 @@
-"""Plain values: what rows may hold besides the kinds of JSON, turned into dicts, lists and scalars, a level at a time."""
+"""Plain values: what rows may hold besides the kinds of JSON, made dicts, lists and scalars, a level at a time."""
 
 from __future__ import annotations
 

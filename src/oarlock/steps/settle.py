@@ -19,8 +19,8 @@ from oarlock.schema.coercion import CannotCoerce, converter, decimal_hints, infe
 from oarlock.schema.delta import complete
 from oarlock.schema.keys import variant_column
 from oarlock.schema.naming import Naming
-from oarlock.steps.arrays import UNFIT, array_of
 from oarlock.steps import frames
+from oarlock.steps.arrays import UNFIT, array_of
 from oarlock.steps.gathered import Cells, Gathered
 from oarlock.steps.rowids import Numbers
 from oarlock.steps.transpose import shown
@@ -123,7 +123,7 @@ class Settler:
         return [SettledColumn(name, column, converted, None)]
 
     def _settle_cells(self, name: str, cells: Cells) -> list[SettledColumn]:
-        types = set(map(type, cells.values)) - {type(None)}
+        types = cells.value_types()
         if not types:
             return []
         known = self.columns.get(name)
@@ -192,7 +192,7 @@ class Settler:
         settled = []
         for variant_name, (variant, places) in named.items():
             part = cells.at(places)
-            settled += self._columns(variant_name, variant, part, set(map(type, part.values)), is_variant=True)
+            settled += self._columns(variant_name, variant, part, part.value_types(), is_variant=True)
         return settled
 
     def _variant_of(self, name: str, value: Any, hints: dict[str, int] | None) -> ColumnDocument:

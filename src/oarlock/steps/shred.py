@@ -22,7 +22,7 @@ from oarlock.schema.system import LIST, VALUE
 from oarlock.steps.collisions import apart, by_level
 from oarlock.steps.gathered import Cells, Gathered, Piece, joined
 from oarlock.steps.rowids import Numbers
-from oarlock.steps.transpose import columns_of, picked, with_types, without_nested
+from oarlock.steps.transpose import columns_of, picked, with_types, without_empty, without_nested
 
 #: Elements of lists that one batch may bring to one child table, if it can be cut …
 MANY_ELEMENTS = 500_000
@@ -123,14 +123,12 @@ class Shredder:
             table.into.kept.add(name)
             is_nested = False
         if not is_nested:
-            table.values.setdefault(name, []).append(Piece(path, Cells(values, rows)))
+            table.values.setdefault(name, []).append(Piece(path, Cells(values, rows, types)))
             return None
         table.into.descended.add(name)
         if list in types:
-            # An empty list brings no rows, and so collides with nothing.
-            full = [value if type(value) is list and value else None for value in values]
-            lists = Cells(full, rows).compact()
-            table.lists.setdefault(name, []).append(Piece(path, lists, node.list_level))
+            lists = picked(values, rows, types, list)
+            table.lists.setdefault(name, []).append(Piece(path, without_empty(lists), node.list_level))
         if types - {dict, list, type(None)}:
             table.values.setdefault(name, []).append(Piece(path, Cells(without_nested(values), rows)))
         if dict not in types:
@@ -206,8 +204,9 @@ class Shredder:
     def _take_elements(self, child: _Table, values: list[Any], rows: Numbers | None, level: int) -> None:
         values, types = with_types(values, child.into.table, VALUE)
         if types - {dict, list, type(None)}:
-            flat = without_nested(values) if dict in types or list in types else values
-            child.values.setdefault(VALUE, []).append(Piece((VALUE,), Cells(flat, rows)))
+            is_flat = dict not in types and list not in types
+            cells = Cells(values, rows, types) if is_flat else Cells(without_nested(values), rows)
+            child.values.setdefault(VALUE, []).append(Piece((VALUE,), cells))
         if dict in types:
             dicts = picked(values, rows, types, dict)
             child.nodes.append(_Node((), dicts.values, dicts.rows, level, level - 1))

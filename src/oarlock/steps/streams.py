@@ -1,4 +1,4 @@
-"""Streams: an input file as bytes, unpacked where it is compressed, its failures told as what is wrong with the file."""
+"""Streams: an input file as bytes, unpacked where it is compressed, its failures told as faults of the file."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import pyarrow as pa
 
@@ -74,6 +74,3 @@ def line_of_bad_utf8(path: Path, compression: str | None) -> int | None:
             except UnicodeDecodeError:
                 return number
     return None
-
-
-__all__: list[Any] = ["BLOCK_BYTES", "BOM", "blocks", "first_line", "line_of_bad_utf8", "opened", "reading", "size_of"]

@@ -112,6 +112,13 @@ def picked(values: list[Any], rows: Numbers | None, types: set[type], wanted: ty
     return Cells([values[place] for place in places.tolist()], places if rows is None else rows[places])
 
 
+def without_empty(lists: Cells) -> Cells:
+    """Leave empty lists out: they bring no rows, and so collide with nothing."""
+    if all(lists.values):
+        return lists
+    return lists.at([place for place, value in enumerate(lists.values) if value])
+
+
 def without_nested(values: list[Any]) -> list[Any]:
     """Put NULL where dicts and lists were."""
     return [None if type(value) is dict or type(value) is list else value for value in values]

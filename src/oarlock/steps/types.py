@@ -61,9 +61,13 @@ def column_of(kind: pa.DataType) -> dict[str, Any] | None:
         return _decimal(kind)
     if is_.is_timestamp(kind):
         return {"data_type": "timestamp"} if kind.tz else {"data_type": "timestamp", "timezone": False}
-    for tests, data_type in _BY_TEST:
-        if any(test(kind) for test in tests):
-            return {"data_type": data_type}
+    if is_.is_date(kind):
+        return {"data_type": "date"}
+    if is_.is_time(kind):
+        return {"data_type": "time"}
+    if is_binary(kind):
+        return {"data_type": "binary"}
+    # What is neither nested nor text, such as a duration, is looked at value by value.
     return {"data_type": "json"} if is_.is_nested(kind) else {"data_type": "text"}
 
 
@@ -76,8 +80,14 @@ def _decimal(kind: pa.DataType) -> dict[str, Any]:
     return {"data_type": "decimal", "precision": precision, "scale": scale}
 
 
-_BY_TEST = (
-    ((pa.types.is_date,), "date"),
-    ((pa.types.is_time,), "time"),
-    ((pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary, pa.types.is_binary_view), "binary"),
-)
+def is_text(kind: pa.DataType) -> bool:
+    """Tell whether an Arrow type is text of any layout."""
+    is_ = pa.types
+    return bool(is_.is_string(kind) or is_.is_large_string(kind) or is_.is_string_view(kind))
+
+
+def is_binary(kind: pa.DataType) -> bool:
+    """Tell whether an Arrow type is bytes of any layout."""
+    is_ = pa.types
+    views = is_.is_binary_view(kind) or is_.is_fixed_size_binary(kind)
+    return bool(views or is_.is_binary(kind) or is_.is_large_binary(kind))
