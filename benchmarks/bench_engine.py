@@ -119,8 +119,11 @@ def theirs(case: str, data: Any, folder: Path, *, best: bool) -> None:
     destination = dlt.destinations.duckdb(str(folder / "theirs.duckdb"))
     pipeline = dlt.pipeline("theirs", pipelines_dir=str(folder), destination=destination, dataset_name="data")
     options = {"loader_file_format": "parquet"} if best and case != "arrow" else {}
-    pages: dict[str, Callable[[Any], Any]] = {"lines": _lines, "arrow": lambda table: [table]}
-    pipeline.run(pages.get(case, _pages)(data), table_name="t", **options)
+    if case == "lines":
+        data = _lines(data)
+    elif case != "arrow":
+        data = _pages(data)
+    pipeline.run(data, table_name="t", **options)
 
 
 def _pages(rows: list[Any]) -> Any:

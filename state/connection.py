@@ -107,7 +107,7 @@ def explained(error: sqlite3.Error, path: Path, waited_s: float) -> Exception:
     primary = code & 0xFF
     if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or "no such" in str(error):
         return StoreDamaged(path, str(error))
-    if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+    if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL):
         return LockTimeout(str(path), waited_s, "a program other than oarlock")
     if code in _FSYNC_ERRORS:
         return StorePoisoned(path, str(error))

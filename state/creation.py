@@ -10,7 +10,6 @@ steps, and finds each either not done or done.
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from pathlib import Path
 
@@ -18,7 +17,7 @@ import orjson
 
 from oarlock.errors import ForeignFolder, StoreDamaged, StoreTooNew
 from oarlock.state.connection import Connection
-from oarlock.state.files import make_file, read_small, refuse_link, sync_folder, write_whole
+from oarlock.state.files import make_file, read_small, refuse_link, sync_file, sync_folder, write_whole
 from oarlock.state.queries import FORMAT, migration_scripts, statements
 
 MARKER, DATABASE, GUARD = "oarlock.json", "state.db", "guard.lock"
@@ -140,10 +139,6 @@ def migrate(connection: Connection, *, pipeline_name: str = "", scripts: list[st
             connection.rows("first_meta", pipeline_name, time.time())
         connection.run(f"PRAGMA user_version={len(steps)}")
         connection.run("COMMIT")
-    except sqlite3.Error as error:
-        raise StoreDamaged(
-            connection.path, f"it could not be brought from format {found} to {len(steps)}: {error}"
-        ) from error
     finally:
         connection.rollback()
 
@@ -155,5 +150,6 @@ def _set_copy_aside(connection: Connection, found: int) -> None:
     make_file(part)
     target = str(part).replace("'", "''")
     connection.run(f"VACUUM INTO '{target}'")
+    sync_file(part)
     part.replace(copy)
     sync_folder(copy.parent)

@@ -88,7 +88,16 @@ def refuse_link(path: Path) -> os.stat_result:
 
 def sync_folder(folder: Path) -> None:
     """Bring a folder's list of names to disk."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY)
+    _sync(folder, os.O_DIRECTORY)
+
+
+def sync_file(path: Path) -> None:
+    """Bring a file to disk that nobody has open: closing it would drop the locks of who has."""
+    _sync(path, os.O_NOFOLLOW)
+
+
+def _sync(path: Path, flag: int) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | flag)
     try:
         os.fsync(descriptor)
     finally:

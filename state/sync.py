@@ -120,14 +120,13 @@ class Sync:
 
     def _lead(self, seq: int) -> bool:
         """Sync as the leader, unless another leads; True once ``seq`` is on disk."""
-        if self._shared and not _lock(self._numbers_fd, fcntl.F_WRLCK, _LEAD):
+        if not self._take(_LEAD):
             return False
         try:
             if self._synced() < seq:
                 self._sync_log(seq)
         finally:
-            if self._numbers_fd >= 0:
-                _lock(self._numbers_fd, fcntl.F_UNLCK, _LEAD)
+            self._give_back(_LEAD)
         return True
 
     def _follow(self, seq: int) -> None:
@@ -136,7 +135,7 @@ class Sync:
         is_heir = False
         try:
             while self._synced() < seq:
-                is_heir = is_heir or _lock(self._numbers_fd, fcntl.F_WRLCK, _HEIR)
+                is_heir = is_heir or self._take(_HEIR)
                 pause = self._sync_s / HEIRS_LOOKS if is_heir else self._sync_s
                 time.sleep(max(SHORTEST_PAUSE_S, min(pause, LONGEST_PAUSE_S)))
                 if self._synced() >= seq or self._lead(seq):
@@ -144,8 +143,21 @@ class Sync:
                 if time.monotonic() > stalled_at:
                     self._sync_log(seq)
         finally:
-            if is_heir and self._numbers_fd >= 0:
-                _lock(self._numbers_fd, fcntl.F_UNLCK, _HEIR)
+            if is_heir:
+                self._give_back(_HEIR)
+
+    def _take(self, place: int) -> bool:
+        try:
+            return not self._shared or _lock(self._numbers_fd, fcntl.F_WRLCK, place)
+        except OSError:
+            # The kernel has no lock to give: to sync for oneself needs none.
+            self._shared = False
+            return True
+
+    def _give_back(self, place: int) -> None:
+        if self._numbers_fd >= 0:
+            with contextlib.suppress(OSError):
+                _lock(self._numbers_fd, fcntl.F_UNLCK, place)
 
     def _sync_log(self, seq: int) -> None:
         # Read before the sync begins: what commits during it may not be covered.

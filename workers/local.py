@@ -219,7 +219,8 @@ def _work(
         try:
             reply = ("done", function(task))
         except Exception as error:
-            reply = ("failed", "".join(traceback.format_exception_only(error)).strip())
+            told = str(error) if isinstance(error, OarlockError) else "".join(traceback.format_exception_only(error))
+            reply = ("failed", told.strip())
         try:
             pipe.send(reply)
         except OSError:

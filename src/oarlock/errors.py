@@ -200,7 +200,11 @@ class ForkedProcess(OarlockError, RuntimeError):
 
     def __init__(self, what: str) -> None:
         self.what = what
-        super().__init__(f"{what} was made before this process was forked; call oarlock.attach() in the child instead")
+        super().__init__(
+            f"{what} was open when this process was forked, and belongs to the parent. Close it before you "
+            "fork, or start "
+            "children with spawn or forkserver"
+        )
 
 
 class StoreError(OarlockError):
@@ -361,10 +365,7 @@ class DestinationBusy(DestinationTransientError, TimeoutError):
 
     def __init__(self, location: str, waited_s: float, holder: str, pid: int | None) -> None:
         self.location, self.waited_s, self.holder, self.pid = location, waited_s, holder, pid
-        super().__init__(
-            f"database {location!r} was not free within {waited_s:g} s: held by {holder}. "
-            "The rows are safe in the working folder and load with the next run"
-        )
+        super().__init__(f"database {location!r} was not free within {waited_s:g} s: held by {holder}")
 
 
 class DestinationTerminalError(DestinationError):
@@ -462,7 +463,9 @@ class PipelineStepFailed(PipelineException):
         self.is_package_partially_loaded = False
         package = f" of package {load_id}" if load_id else ""
         kept = " Its rows are safe in the working folder and load with the next run." if has_pending_data else ""
-        super().__init__(pipeline_name, f"pipeline {pipeline_name!r}: step {step}{package} failed: {cause}.{kept}")
+        super().__init__(
+            pipeline_name, f"pipeline {pipeline_name!r}: step {step}{package} failed: {cause.rstrip('.')}.{kept}"
+        )
 
     def attrs(self) -> dict[str, Any]:
         """Give the facts as plain values."""

@@ -14,6 +14,7 @@ from typing import Any, TypeVar, overload
 from oarlock.errors import ConfigurationError, ResourceNameMissing, UnsupportedData
 from oarlock.hints import Columns, Hints, Key, Row, TableName, make_hints
 from oarlock.scope import ResourceScope, entered
+from oarlock.settings import filled
 from oarlock.values import WriteDisposition
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -133,7 +134,7 @@ class Resource:
     def _items(self) -> Iterator[Any]:
         if callable(self._data):
             args, kwargs = self._bound or ((), {})
-            return as_items(self._data(*args, **kwargs))
+            return as_items(self._data(*args, **filled(self._data, args, kwargs, self.name)))
         return as_items(self._data)
 
     def __iter__(self) -> Iterator[Row]:
@@ -167,6 +168,7 @@ class Transformer(Resource):
                 f"transformer {self.name!r}", "it has no rows to transform: write `resource | transformer`"
             )
         args, kwargs = self._bound or ((), {})
+        kwargs = filled(self._data, (None, *args), kwargs, self.name)
         for item in self.parent.items():
             for row in item if isinstance(item, list) else (item,):
                 yield from as_items(self._data(row, *args, **kwargs))
@@ -370,7 +372,7 @@ def source(
         @functools.wraps(function)
         def made(*args: Any, **kwargs: Any) -> Source:
             with entered(ResourceScope(own, None)):
-                found = list(_resources_of(own, function(*args, **kwargs)))
+                found = list(_resources_of(own, function(*args, **filled(function, args, kwargs, own))))
             return Source(own, [one._copy(hints=one.hints.over(over)) for one in found])
 
         return made

@@ -49,7 +49,7 @@ def test_load_real_files_with_four_workers_and_look_at_them(command: Command, tm
     assert "movies" in done.stdout
     assert "3,201" in done.stdout
     assert "4 worker(s)" in done.stdout
-    assert "oarlock pipeline demo info" in done.stdout
+    assert "pipeline demo info" in done.stdout
     assert "webhooks" in done.stderr  # progress is talk
     with duckdb.connect(str(tmp_path / "demo.duckdb")) as connection:
         for table in ("movies", "webhooks"):
@@ -81,6 +81,20 @@ def test_the_report_as_json_and_replace(command: Command, tmp_path: Path) -> Non
         ]  # fmt: skip
 
 
+def test_a_replace_in_many_parts_empties_once(command: Command, tmp_path: Path) -> None:
+    lines = [json.dumps({"id": n, "text": "x" * 1000}) for n in range(4000)]
+    (tmp_path / "items.jsonl").write_text("\n".join(lines))
+
+    for _ in range(2):
+        report = command.json("load", "items.jsonl", "--pipeline", "demo", "--replace", "--workers", "2")
+
+    assert report["packages"] > 1
+    assert report["tables"] == {"items": 4000}
+    with duckdb.connect(str(tmp_path / "demo.duckdb")) as connection:
+        found = connection.execute("SELECT count(*), count(DISTINCT id) FROM demo_dataset.items").fetchone()
+    assert found == (4000, 4000)
+
+
 def test_a_bad_file_is_named_and_the_others_are_loaded(command: Command, tmp_path: Path) -> None:
     (tmp_path / "good.jsonl").write_text('{"id": 1}\n')
     (tmp_path / "bad.jsonl").write_text('{"id": 1}\n{"id": \n')
@@ -97,9 +111,9 @@ def test_a_bad_file_is_named_and_the_others_are_loaded(command: Command, tmp_pat
     ("words", "code", "said"),
     [
         (("load",), 2, "Missing argument"),
-        (("load", "none.jsonl"), 1, "there is no such file"),
+        (("load", "none.jsonl"), 2, "there is no such file"),
         (("load", "none.xyz", "--workers", "0"), 2, "greater than or equal"),
-        (("load", ".", "--destination", "nowhere"), 2, "unknown destination 'nowhere'"),
+        (("load", str(DATA), "--destination", "nowhere"), 2, "unknown destination 'nowhere'"),
         (("pipeline", "missing", "info"), 1, "does not exist"),
         (("pipeline", "a/b", "info"), 2, "cannot be used"),
         (("nonsense",), 2, "No such command"),

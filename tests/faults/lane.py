@@ -136,6 +136,9 @@ class Lane:
             result.findings.append(Finding("stuck", "the program did not end"))
         elif ending.error is not None:
             result.told = ending.error
+            if "SecondTryFailed" in ending.error:
+                result.findings.append(Finding("stuck", f"the same process: {_last_line(ending)}"))
+                return
             if not any(reason in ending.error for reason in _REASONS[result.point.kind]):
                 result.findings.append(Finding("bad", f"the error does not say why: {_last_line(ending)}"))
         elif not ending.finished:

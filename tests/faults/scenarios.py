@@ -7,6 +7,7 @@ goes on where the last committed run ended. What must be there is then a functio
 from __future__ import annotations
 
 import shutil
+import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -154,6 +155,33 @@ class Scenario:
         if sent is not None and sent != cursor(facts):
             findings.append(Finding("bad", f"the destination's cursor is {sent}, the store's {cursor(facts)}"))
         return findings
+
+
+class SecondTry(Scenario):
+    """A run that fails is tried again by the same process, as soon as the disk is well."""
+
+    name = "second-try"
+    wide_from = FIRST
+
+    def act(self, box: Box, say: Say) -> None:
+        """Run; after an error run again, which must work unless the error says that the process has to end."""
+        try:
+            with make(box) as pipeline:
+                pipeline.run(self.source(ALL))
+        except Exception as error:
+            told = "".join(traceback.format_exception(error))
+            if "Start the process again" in told:
+                raise
+            try:
+                with make(box) as pipeline:
+                    pipeline.run(self.source(ALL))
+            except Exception as second:
+                raise SecondTryFailed(str(second)) from second
+        say(ALL)
+
+
+class SecondTryFailed(Exception):
+    """The disk was well again, and the run still failed."""
 
 
 class FirstRun(Scenario):
@@ -443,7 +471,7 @@ def scenarios() -> dict[str, Scenario]:
     """Give all by name."""
     made = (
         *(FirstRun(), Scenario(), Replace(), NewColumns(), SecondProcess(), StepByStep(), Spooled(), LostFolder()),
-        *(Dropped(), DroppedPackages(), DevMode(), Refreshed(), StateChange()),
+        *(Dropped(), DroppedPackages(), DevMode(), Refreshed(), StateChange(), SecondTry()),
     )
     return {one.name: one for one in made}
 

@@ -33,12 +33,16 @@ class _NoTurn:
         pass
 
 
-def _overlaps(lock: Lock, *, threads: int = 4, times: int = 150) -> int:
+def _overlaps(lock: Lock, *, threads: int = 4, times: int = 60) -> int:
     """Let threads use one lock object, and count how often two were inside."""
     inside: list[int] = []
     overlaps: list[int] = []
+    start = threading.Barrier(threads)
+    with lock.hold("open the files", timeout_s=1):
+        pass
 
     def work() -> None:
+        start.wait()
         for _ in range(times):
             try:
                 lock.acquire("count", timeout_s=PATIENCE_S)
@@ -46,7 +50,7 @@ def _overlaps(lock: Lock, *, threads: int = 4, times: int = 150) -> int:
                 continue
             inside.append(1)
             overlaps.append(len(inside) - 1)
-            time.sleep(0)
+            time.sleep(0.0005)
             inside.pop()
             try:
                 lock.release()
@@ -59,6 +63,20 @@ def _overlaps(lock: Lock, *, threads: int = 4, times: int = 150) -> int:
     for each in crew:
         each.join()
     return sum(overlaps)
+
+
+def _is_free_for_another_thread(lock: Lock) -> bool:
+    tried: list[int | None] = []
+
+    def work() -> None:
+        tried.append(lock.try_acquire("see"))
+        if tried[0] is not None:
+            lock.release()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    return tried[0] is not None
 
 
 def test_an_epoch_is_one_higher_at_every_acquisition_by_any_lock_object(path: Path) -> None:
@@ -156,6 +174,7 @@ def test_a_timeout_names_the_owner_and_keeps_its_bound(path: Path) -> None:
         waited_s = time.monotonic() - started
 
     assert 0.2 <= waited_s < 5
+    assert _is_free_for_another_thread(waiter)
     assert "'the guard'" in str(caught.value)
     assert f"worker w-1, pid {os.getpid()}" in str(caught.value)
     assert "for 'load games'" in str(caught.value)
@@ -212,7 +231,7 @@ def test_a_listener_that_fails_leaves_nothing_held(path: Path) -> None:
         with pytest.raises(ValueError, match="guard"):
             waiter.acquire("wait", timeout_s=10)
 
-    assert waiter.try_acquire("after") is not None
+    assert _is_free_for_another_thread(waiter)
 
 
 def test_the_owner_is_known_while_the_lock_is_held_and_not_after(path: Path) -> None:
@@ -221,7 +240,8 @@ def test_the_owner_is_known_while_the_lock_is_held_and_not_after(path: Path) -> 
 
     with lock.hold("a reason of " + "ü" * 300, timeout_s=1) as epoch:
         owner, seen_from_here = other.owner(), lock.owner()
-    assert other.owner() is None
+    with Lock(path.with_name("another.lock")).hold("something else", timeout_s=1):
+        assert other.owner() is None
 
     assert owner is not None
     assert seen_from_here is not None
@@ -384,6 +404,20 @@ def test_the_epoch_never_goes_back_whatever_happens_to_the_record(path: Path, da
         ours.check(after)
 
     assert before < fresh < after
+
+
+def test_an_old_copy_of_the_record_does_not_take_the_epoch_back(path: Path) -> None:
+    lock, sidecar = Lock(path), path.with_suffix(".owner")
+    with lock.hold("before", timeout_s=1):
+        copy = sidecar.read_bytes()
+    with lock.hold("after", timeout_s=1) as newest:
+        pass
+    sidecar.write_bytes(copy)
+
+    with lock.hold("later", timeout_s=1) as later:
+        lock.check(later)
+
+    assert later == newest + 1
 
 
 def test_the_epoch_is_lifted_above_what_a_store_has_met(path: Path) -> None:

@@ -112,6 +112,22 @@ def test_no_process_starves(path: Path) -> None:
     assert max(waits) < 1.5, waits
 
 
+def test_a_process_that_takes_the_lock_again_and_again_lets_another_in(path: Path) -> None:
+    lock, waits = Lock(path), []
+    with crew((take_turns, path, 1.5, 0.0004)) as (greedy,):
+        greedy.hear()
+        greedy.say()
+        assert eventually(lambda: lock.owner() is not None)
+        while not greedy.pipe.poll():
+            started = time.monotonic()
+            with lock.hold("now and then", timeout_s=PATIENCE_S):
+                waits.append(time.monotonic() - started)
+            time.sleep(0.005)
+
+    # Two of its quanta, and time for two processes to wake on a machine with nothing to spare.
+    assert sorted(waits)[len(waits) // 2] < 0.02, waits
+
+
 def test_a_stopped_or_killed_waiter_at_the_head_of_the_line_does_not_block_the_rest(path: Path) -> None:
     lock = Lock(path)
     lock.acquire("let a line form", timeout_s=1)

@@ -36,7 +36,7 @@ def test_with_nothing_given_the_defaults_are_ours(machine: Machine) -> None:
     assert not found.dev_mode
     assert found.restore_from_destination
     assert found.enable_runtime_trace
-    assert found.use_single_dataset
+    assert found.restore_from_destination
     assert found.sources == {"pipeline_name": "argument"}
 
 
@@ -51,10 +51,10 @@ def test_arguments_come_before_the_environment(machine: Machine) -> None:
         dev_mode=False,
         destination=factory,
         pipelines_dir=Path("~/mine"),
-        use_single_dataset=False,
+        restore_from_destination=False,
     )
 
-    assert (found.dataset_name, found.dev_mode, found.use_single_dataset) == ("arg", False, False)
+    assert (found.dataset_name, found.dev_mode, found.restore_from_destination) == ("arg", False, False)
     assert found.destination is factory
     assert found.pipelines_dir == machine.home / "mine"
 

@@ -20,6 +20,19 @@ from rowwise import Tables
 
 from oarlock.errors import InvalidName, InvalidRow
 
+
+class Colour(enum.Enum):
+    """Text that is one of a few words."""
+
+    RED = "red"
+
+
+class Size(enum.IntEnum):
+    """A number that has a name."""
+
+    BIG = 3
+
+
 NESTED = {
     "a": {"b": {"c": {"d": 1}}},
     "l": [{"m": [{"n": [1]}]}],
@@ -121,8 +134,8 @@ def test_the_first_value_in_row_order_says_the_type() -> None:
         ("2024-01-02 03:04:05", "timestamp", datetime(2024, 1, 2, 3, 4, 5, tzinfo=UTC)),
         ("2024-01-02", "text", "2024-01-02"),
         (uuid.UUID(int=5), "text", str(uuid.UUID(int=5))),
-        (enum.Enum("Colour", {"RED": "red"})("red"), "text", "red"),
-        (enum.IntEnum("Size", {"BIG": 3})(3), "bigint", 3),
+        (Colour.RED, "text", "red"),
+        (Size.BIG, "bigint", 3),
         (np.int64(7), "bigint", 7),
         (np.float32(0.5), "double", 0.5),
         (np.str_("s"), "text", "s"),
@@ -307,7 +320,9 @@ def test_a_key_without_a_value_is_refused() -> None:
 
 
 def test_ids_that_rows_bring_are_kept_and_named_by_their_children() -> None:
-    tables = Tables().add([{"_dlt_id": "mine", "_dlt_load_id": "theirs", "l": [{"_dlt_id": "child", "m": [1]}]}, {"l": [1]}])
+    tables = Tables().add(
+        [{"_dlt_id": "mine", "_dlt_load_id": "theirs", "l": [{"_dlt_id": "child", "m": [1]}]}, {"l": [1]}]
+    )
 
     first, second = tables.rows("t", system=True)
     assert (first["_dlt_id"], first["_dlt_load_id"]) == ("mine", "1700000000.5")
@@ -366,7 +381,7 @@ def test_a_value_that_no_column_holds_is_refused_with_its_place(row: Any, option
     with pytest.raises(InvalidRow, match=reason) as caught:
         Tables(**options).add([{"a": 1}, row])
 
-    assert caught.value.column in ("a", "a__b", "a__v_text", "value")
+    assert caught.value.column.partition("__")[0] in ("a", "value")
     assert caught.value.table in ("t", "t__a")
 
 

@@ -90,7 +90,9 @@ def test_dicts_where_another_declared_json_stay_whole() -> None:
 
 
 def test_a_decimal_of_another_s_precision_is_kept_or_goes_beside() -> None:
-    tables = Race(table(column("v", "decimal", precision=5, scale=2))).add([{"v": Decimal("1.25")}, {"v": Decimal(10000)}])
+    tables = Race(table(column("v", "decimal", precision=5, scale=2))).add(
+        [{"v": Decimal("1.25")}, {"v": Decimal(10000)}]
+    )
 
     first, second = tables.rows()
     assert first == {"v": Decimal("1.25")}

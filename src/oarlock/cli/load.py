@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+import shutil
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from oarlock.cli.talk import Failure, say, show_json, show_table
+from oarlock.cli.talk import Failure, WrongUse, say, show_json, show_table
+from oarlock.errors import InvalidFile
 from oarlock.logs.collector import Collector
 from oarlock.logs.faces.choice import resolve_collector
 from oarlock.logs.faces.log import LogCollector
 from oarlock.pipelines.bulk import BulkReport, load_files
 from oarlock.pipelines.creating import pipeline as make_pipeline
+from oarlock.steps.plan import expand
 
 if TYPE_CHECKING:
     from oarlock.pipelines.pipeline import Pipeline
@@ -30,16 +36,20 @@ def load(
 ) -> None:
     """Load files and report; exit code 1 where a part of them could not be loaded."""
     collector = _collector(progress)
+    try:
+        files = [file for path in paths for file in expand(Path(path))]
+    except InvalidFile as error:
+        raise WrongUse(str(error)) from error
     pipeline = make_pipeline(name, pipelines_dir, destination=destination, dataset_name=dataset)
     if pipeline.destination is None:
         pipeline.use(destination="duckdb")
-    say(f"loading {len(paths)} path(s) with {workers} worker(s) into pipeline {name!r}")
+    say(f"loading {len(files)} file(s) with {workers} worker(s) into pipeline {name!r}")
     with collector("Load files"):
         report = load_files(
             pipeline,
-            paths,
+            files,
             table=table,
-            write_disposition="replace" if replace else None,
+            replace=replace,
             workers=workers,
             on_rows=lambda rows_of, rows: collector.update(rows_of, rows),
         )
@@ -72,13 +82,22 @@ def _print(report: BulkReport, pipeline: Pipeline) -> None:
     first = max(report.tables, key=lambda table: report.tables[table], default=None)
     if first is not None:
         print("\nLook at it:")
-        print(f"  oarlock pipeline {pipeline.pipeline_name} info")
-        print(
-            f"  python -c \"import oarlock; print(oarlock.attach('{pipeline.pipeline_name}'"
-            f"{_dir_argument(pipeline)}).dataset()['{first}'].df())\""
+        explicit = "pipelines_dir" in pipeline._settings.sources
+        option, argument = (
+            (f" --pipelines-dir {pipeline.pipelines_dir}", f", {pipeline.pipelines_dir!r}") if explicit else ("", "")
         )
+        code = (
+            f"import oarlock; print(oarlock.attach({pipeline.pipeline_name!r}{argument}).dataset()[{first!r}].head())"
+        )
+        print(f"  {_as_typed('oarlock', sys.argv[0])} pipeline{option} {shlex.quote(pipeline.pipeline_name)} info")
+        print(f'  {_as_typed("python", sys.executable)} -c "{code}"')
 
 
-def _dir_argument(pipeline: Pipeline) -> str:
-    explicit = pipeline._settings.sources.get("pipelines_dir")
-    return f", '{pipeline.pipelines_dir}'" if explicit else ""
+def _as_typed(command: str, path: str) -> str:
+    """Give a command as a person can type it here: its name where the shell finds this one, else its path."""
+    if path.endswith("__main__.py"):
+        return f"{_as_typed('python', sys.executable)} -m oarlock.cli"
+    found = shutil.which(command)
+    if found is not None and os.path.realpath(found) == os.path.realpath(path):
+        return command
+    return os.path.relpath(path) if path.startswith(os.getcwd() + os.sep) else path

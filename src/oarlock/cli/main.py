@@ -10,7 +10,7 @@ import typer
 from oarlock import __version__
 from oarlock.cli import doctor as doctoring
 from oarlock.cli import inspect as inspecting
-from oarlock.cli.talk import Failure, say
+from oarlock.cli.talk import Failure, WrongUse, say
 from oarlock.errors import ConfigurationError, InvalidPipelineName, OarlockError
 from oarlock.settings import redact
 
@@ -19,9 +19,10 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
     help="Load data with many processes on one pipeline: every row exactly once, or an error that says why.",
 )
-pipeline_app = typer.Typer(no_args_is_help=True, help="Look at a pipeline, and repair it.")
+pipeline_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Look at a pipeline, and repair it.")
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document to stdout.")]
 DirOption = Annotated[
@@ -214,7 +215,7 @@ def main() -> Any:
     except Failure as failure:
         say(str(failure))
         sys.exit(1)
-    except (ConfigurationError, InvalidPipelineName) as error:
+    except (WrongUse, ConfigurationError, InvalidPipelineName) as error:
         say(redact(str(error)))
         sys.exit(2)
     except OarlockError as error:

@@ -14,6 +14,10 @@ class Failure(Exception):
     """The work failed; the message says why."""
 
 
+class WrongUse(Exception):
+    """The command was called with what cannot work; the message says why."""
+
+
 def say(text: str) -> None:
     """Say something to the person: to stderr."""
     print(f"oarlock: {text}", file=sys.stderr)

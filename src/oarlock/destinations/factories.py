@@ -21,7 +21,7 @@ from oarlock.destinations.base import Capabilities, DestinationClient, Destinati
 from oarlock.destinations.extras import require
 from oarlock.errors import ConfigurationError
 from oarlock.schema.naming import Naming
-from oarlock.settings import Secret, Settings
+from oarlock.settings import Secret, Settings, remember
 
 #: Options of a DuckDB destination: settings of DuckDB's own for each connection.
 DUCKDB_OPTIONS = ("threads", "memory_limit", "temp_directory", "checkpoint_threshold", "preserve_insertion_order")
@@ -89,8 +89,11 @@ class DuckDbDestination:
     def _configured(self, pipeline_name: str | None) -> str | None:
         settings = Settings.current()
         for key in ("credentials", "credentials.database"):
-            found = settings.get(key, "destination", self.name, pipeline_name=pipeline_name, as_type=str)
+            where = ("destination", self.name)
+            found = settings.get(key, *where, pipeline_name=pipeline_name, as_type=str, remembered=False)
             if found is not None:
+                if found.value.startswith(REMOTE):
+                    remember(found.value)  # its token may stand in it
                 return _absolute(duckdb_location(found.value))
         return None
 

@@ -74,11 +74,8 @@ FIELDS: dict[str, str] = {
     "folder": "path of the folder",
     "found": "what was found, in words",
     "held_s": "how long it was held, seconds",
-    "holder": "who holds it, in words",
     "items": "what was removed or set aside",
-    "key": "key of the state",
     "keys": "keys of the state that changed",
-    "location": "where the database is, without its secrets",
     "lock": "name of the lock",
     "owner": "who held it, in words",
     "packages": "number of load packages",
@@ -114,7 +111,6 @@ CATALOGUE: tuple[Event, ...] = (
         "State and schemas were taken from the destination.",
     ),
     _event("pipeline.synced", "info", "destination dataset state_version found", "The destination was compared with."),
-    _event("pipeline.dropped", "info", "folder", "The working folder was removed; the destination was not touched."),
     _event("worker.started", "info", "pid command parent", "A process began to write this file."),
     _event("worker.finished", "info", "duration_s cpu_s peak_mb rows packages", "A worker ended in order."),
     _event(
@@ -130,10 +126,8 @@ CATALOGUE: tuple[Event, ...] = (
     _event("step.finished", "info", "step duration_s rows packages tables", "A step ended."),
     _event("progress.updated", "info", "step counters totals", "How far a step is; at most one a period."),
     _event("rows.extracted", "info", "rows bytes table tables", "Rows were taken in; at most one a period."),
-    _event("rows.rejected", "warning", "table rows reason", "Rows were set aside, for that reason."),
     _event("schema.changed", "info", "schema version tables columns", "A schema got tables or columns."),
     _event("state.changed", "info", "state_version keys why", "The pipeline's state changed."),
-    _event("state.outgrown", "warning", "key bytes", "A value of the state is large enough to slow every run down."),
     _event("package.committed", "info", "schema version tables rows bytes duration_s", "A package is durable."),
     _event("package.loaded", "info", "destination dataset tables rows found", "A package is in the destination."),
     _event("package.failed", "error", "state table error", "A package cannot be loaded, and is kept as failed."),
@@ -144,12 +138,9 @@ CATALOGUE: tuple[Event, ...] = (
     ),
     _event("table.changed", "info", "destination dataset table columns", "A table was made or altered."),
     _event("lock.waited", "info", "lock waited_s owner why", "A lock was had after a wait that was worth a line."),
-    _event("lock.refused", "warning", "lock waited_s owner why", "A lock was not had in time."),
     _event("loader.took_turn", "info", "pending waited_s", "This worker loads what all have committed."),
     _event("loader.gave_turn", "info", "packages held_s", "It gave the turn back."),
-    _event("destination.waited", "info", "location waited_s holder pid", "A database was held by another process."),
     _event("recovery.swept", "warning", "folder items reason", "Leftovers of a crash were removed."),
-    _event("filesystem.distrusted", "warning", "folder found", "Locks may not hold here; it was used all the same."),
 )
 
 EVENTS: dict[str, Event] = {event.name: event for event in CATALOGUE}

@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from oarlock.errors import OarlockError, PipelineStepFailed
+from oarlock.hints import make_hints
 from oarlock.pipelines.creating import attach
-from oarlock.pipelines.running import loader_of
+from oarlock.pipelines.options import RunOptions
+from oarlock.pipelines.running import loader_of, run
+from oarlock.resources import resource
 from oarlock.steps.files import Slice, split, table_name_of
-from oarlock.steps.plan import expand
 from oarlock.workers.local import LocalWorkers, StartMethod
 
 if TYPE_CHECKING:
@@ -74,21 +76,21 @@ class BulkReport:
 
 def load_files(
     pipeline: Pipeline,
-    paths: Sequence[str | Path],
+    files: Sequence[Path],
     *,
     table: str | None = None,
-    write_disposition: str | None = None,
+    replace: bool = False,
     workers: int = 2,
     start_method: StartMethod = "forkserver",
     on_rows: Callable[[str, int], None] = lambda table, rows: None,
 ) -> BulkReport:
     """Load files with several worker processes; all that could be loaded is, and the report tells what could not.
 
+    With ``replace`` the tables of all files are emptied first: once, not by each part of a file.
+
     Raises:
-        InvalidFile: a path is not there, or there is no reader for it; nothing was loaded.
         PipelineStepFailed: the destination refused; the rows stay pending.
     """
-    files = [file for path in paths for file in expand(path)]
     slices = _slices(files, workers)
     target = pipeline.target(step="load")
     started = time.monotonic()
@@ -100,10 +102,12 @@ def load_files(
         len(files),
     )
     loading = _Loading(pipeline)
-    options = {"table_name": table, "write_disposition": write_disposition}
+    if replace:
+        for name in dict.fromkeys(table or table_name_of(file) for file in files):
+            pipeline.run([], table_name=name, write_disposition="replace", wait=False)
     crew = LocalWorkers(
         "oarlock.pipelines.bulk:file_worker",
-        (pipeline.pipeline_name, pipeline.pipelines_dir, {key: value for key, value in options.items() if value}),
+        (pipeline.pipeline_name, pipeline.pipelines_dir, {"table_name": table} if table else {}),
         workers,
         start_method=start_method,
         was_done=lambda task: _committed(pipeline, task),
@@ -139,7 +143,7 @@ def _described(part: Slice) -> str:
     return f"{part.path} (bytes {part.start:,} to {part.stop or 'the end'})"
 
 
-def _slices(files: list[Path], workers: int) -> list[Slice]:
+def _slices(files: Sequence[Path], workers: int) -> list[Slice]:
     total = sum(file.stat().st_size for file in files)
     want = max(1, total // max(1, workers * SLICES_PER_WORKER))
     return [one for file in files for one in split(file, max(1, round(file.stat().st_size / want)))]
@@ -153,10 +157,8 @@ def file_worker(
 
     def take(task: tuple[str, Slice]) -> dict[str, Any]:
         name, part = task
-        from oarlock.resources import resource
-
         rows = resource(part, name=options.get("table_name") or table_name_of(part.path))
-        info = pipeline.run(rows, wait=False, task=name, **options)
+        info = run(pipeline, rows, RunOptions(make_hints(**options), wait=False, task=name))
         assert info is not None
         pipeline._unflushed.clear()  # the coordinator loads
         return {"load_ids": info.loads_ids, "rows": info.row_counts}

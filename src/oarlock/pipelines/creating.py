@@ -88,12 +88,13 @@ def pipeline(
         progress=progress,
         **config,
     )
+    was_dev, dataset_before = _before(settings)
     if settings.dev_mode:
         wipe(settings.working_dir, settings.pipeline_name)
-    elif _was_dev(settings):
+    elif was_dev:
         # Its cursors speak of a dataset that this pipeline no longer writes to: they would skip rows.
         wipe(settings.working_dir, settings.pipeline_name, keep_pending=True)
-    made = _new(settings)
+    made = _new(settings, dataset_before=dataset_before)
     made.activate()
     return made
 
@@ -146,7 +147,7 @@ def drop(current: Pipeline, pipeline_name: str | None) -> Pipeline:
     wipe(current._member.folder, current.pipeline_name, mine=current.member)
     set_active(None)
     if pipeline_name is None:
-        fresh = _new(was_settings, refresh=None, like=current)
+        fresh = _new(was_settings, refresh=None, like=current, dataset_before=current.dataset_name)
         current._member, current._synced, current._trace = fresh._member, False, None
         current.route.forget_targets()
         current._unflushed, current.refresh = [], None
@@ -158,13 +159,14 @@ def drop(current: Pipeline, pipeline_name: str | None) -> Pipeline:
     return made
 
 
-def _was_dev(settings: PipelineSettings) -> bool:
+def _before(settings: PipelineSettings) -> tuple[bool, str | None]:
+    """Tell whether a folder that is there was in dev mode, and which dataset it wrote to."""
     if not SqliteStore.exists(settings.working_dir):
-        return False
+        return False, None
     store = SqliteStore.open(settings.working_dir, worker="")
     try:
         with store.snapshot() as snapshot:
-            return bool(snapshot.get(("_local", "_dev_mode"), False))
+            return bool(snapshot.get(("_local", "_dev_mode"), False)), snapshot.get(("dataset_name",))
     finally:
         store.close()
 
@@ -175,7 +177,12 @@ def _durability(settings: PipelineSettings) -> Durability:
 
 
 def _new(
-    settings: PipelineSettings, *, refresh: Any = ..., like: Pipeline | None = None, restoring: bool = False
+    settings: PipelineSettings,
+    *,
+    refresh: Any = ...,
+    like: Pipeline | None = None,
+    restoring: bool = False,
+    dataset_before: str | None = None,
 ) -> Pipeline:
     member = Membership.create(settings.working_dir, settings.pipeline_name, durability=_durability(settings))
     made = Pipeline(settings, member, attached=False)
@@ -188,7 +195,7 @@ def _new(
     if like is not None and settings.destination is None:
         made.route.destination, made.route.staging = like.destination, like.staging
     _resolve_destinations(made, settings, local)
-    made.route.chosen_dataset = _dataset(made, settings, kept)
+    made.route.chosen_dataset = _dataset(made, settings, kept, dataset_before)
     _keep_creation(made, settings, local, restoring=restoring)
     if made.destination is not None:
         made.route.persist(member.store)
@@ -197,7 +204,7 @@ def _new(
     return made
 
 
-def _dataset(made: Pipeline, settings: PipelineSettings, kept: dict[str, Any]) -> str | None:
+def _dataset(made: Pipeline, settings: PipelineSettings, kept: dict[str, Any], before: str | None) -> str | None:
     if settings.dataset_name is not None:
         name: str | None = settings.dataset(settings.dataset_name)
     elif isinstance(kept.get("dataset_name"), str):
@@ -205,8 +212,12 @@ def _dataset(made: Pipeline, settings: PipelineSettings, kept: dict[str, Any]) -
     else:
         name = made.route.default_dataset if made.destination is not None else None
     if settings.dev_mode and name is not None:
-        stamp = time.strftime("%Y%m%d%I%M%S", time.gmtime())
-        return f"{name}{stamp}" if name.endswith("_") else f"{name}_{stamp}"
+        # Begun anew within one second, it must not write into the dataset that it has just turned its back on.
+        now = time.time()
+        stamped = (
+            f"{name.removesuffix('_')}_{time.strftime('%Y%m%d%I%M%S', time.gmtime(now + later))}" for later in (0, 1)
+        )
+        return next(one for one in stamped if one != before)
     return name
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,7 +47,7 @@ def import_schema(pipeline: Pipeline, name: str) -> None:
     member.told("schema.changed", schema=name, version=made.version, tables=made.data_tables())
 
 
-def export_schemas(pipeline: Pipeline, names: set[str]) -> None:
+def export_schemas(pipeline: Pipeline, schemas: Iterable[Schema]) -> None:
     """Write the schemas of a run into the export folder, and into the import folder those that have no file there."""
     for folder, plain in (
         (pipeline._settings.export_schema_path, False),
@@ -55,9 +56,8 @@ def export_schemas(pipeline: Pipeline, names: set[str]) -> None:
         if folder is None:
             continue
         folder.mkdir(parents=True, exist_ok=True)
-        for name in names:
-            schema = pipeline.schemas[name]
-            path = folder / f"{name}{SUFFIX}"
+        for schema in schemas:
+            path = folder / f"{schema.name}{SUFFIX}"
             if not plain:
                 _put(path, schema.to_yaml())
             elif not path.exists():

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from oarlock.errors import ConfigurationError, InvalidName, OarlockError
-from oarlock.hints import Hints, make_hints
 from oarlock.pipelines.files import export_schemas, import_schema
+from oarlock.pipelines.options import RunOptions
 from oarlock.pipelines.target import reference_to_document
 from oarlock.resources import Resource
 from oarlock.schema.naming import Naming, default_schema_name
@@ -23,61 +24,13 @@ from oarlock.steps.raw import RawWriter
 from oarlock.steps.refresh import refreshed
 from oarlock.steps.schemas import SchemaInHand
 from oarlock.steps.spool import PackageWriter
-from oarlock.values import LoadId, PackageState, Refresh, WriteDisposition, new_load_id, new_run_id
+from oarlock.values import LoadId, PackageState, WriteDisposition, new_load_id
 
 if TYPE_CHECKING:
     from oarlock.pipelines.pipeline import Pipeline
 
 #: Progress is told to the collector and the log at most this often, so that rows cost nothing.
 PROGRESS_EVERY_S = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class RunOptions:
-    """The options of one call, checked."""
-
-    hints: Hints
-    schema: str | None
-    destination: Any
-    staging: Any
-    dataset_name: str | None
-    refresh: Refresh | None
-    wait: bool
-    task: str | None  # of a coordinator, so that it can look up whether a dead worker's task was committed
-
-
-def read_options(options: Mapping[str, Any], pipeline: Pipeline) -> RunOptions:
-    """Check the options of a call.
-
-    Raises:
-        TypeError: there is no such option.
-        ConfigurationError: an option has a value that cannot work.
-    """
-    left = dict(options)
-    hint_names = ("table_name", "write_disposition", "columns", "primary_key", "merge_key", "max_table_nesting")
-    hints = make_hints(**{name: left.pop(name) for name in hint_names if name in left})
-    schema = left.pop("schema", None)
-    read = RunOptions(
-        hints=hints,
-        schema=getattr(schema, "name", schema),
-        destination=left.pop("destination", None),
-        staging=left.pop("staging", None),
-        dataset_name=left.pop("dataset_name", None),
-        refresh=left.pop("refresh", None) or pipeline.refresh,
-        wait=left.pop("wait", pipeline.knobs.wait),
-        task=left.pop("task", None),
-    )
-    if left:
-        raise TypeError(f"run() and extract() have no option {next(iter(left))!r}")
-    if read.hints.write_disposition == "skip":
-        raise ConfigurationError(
-            "write_disposition 'skip' is for tables that are never loaded; there is nothing to run"
-        )
-    if not isinstance(read.wait, bool):
-        raise ConfigurationError(f"wait {read.wait!r} is neither True nor False")
-    if read.refresh not in (None, "drop_sources", "drop_resources", "drop_data"):
-        raise ConfigurationError(f"refresh {read.refresh!r} is not 'drop_sources', 'drop_resources' or 'drop_data'")
-    return read
 
 
 class Taker(Protocol):
@@ -103,10 +56,11 @@ class OpenPackage:
 class Intake:
     """Takes in the data of one call; ``commit`` makes all its packages and its state change durable at once."""
 
-    def __init__(self, pipeline: Pipeline, options: RunOptions, *, normalize: bool) -> None:
+    def __init__(self, pipeline: Pipeline, options: RunOptions, run_id: str, *, normalize: bool) -> None:
         self._pipeline, self._options, self._normalize = pipeline, options, normalize
         self._member = pipeline.member
-        self._run_id = new_run_id()
+        self._run_id = run_id
+        self._told = partial(self._member.told, run=run_id)
         self._open: list[OpenPackage] = []
         self._committed = False
         self._told_at = 0.0
@@ -123,7 +77,7 @@ class Intake:
     def take(self, data: Any) -> None:
         """Run all resources to their ends, their rows into the files of packages."""
         plans = plan(
-            data, hints=self._options.hints, default_schema=self.default_schema, forced_schema=self._options.schema
+            data, hints=self._options.hints, default_schema=self.default_schema, forced_schema=self._options.schema_name
         )
         for one in plans:
             with self._pipeline.collector(f"Extract {one.schema_name}"):
@@ -140,7 +94,11 @@ class Intake:
             if resource.hints.write_disposition == "replace":
                 self.state.forget_resource(one.schema_name, resource.name)
             found = extract_resource(
-                resource, taker, batch_rows=self._pipeline.knobs.batch_max_rows, progress=self._progressed
+                resource,
+                taker,
+                batch_rows=self._pipeline.knobs.batch_max_rows,
+                batch_bytes=self._pipeline.knobs.batch_max_bytes,
+                progress=self._progressed,
             )
             for table, disposition in found.items():
                 package.dispositions[naming.table(table)] = disposition
@@ -152,12 +110,16 @@ class Intake:
     def _begin(self, schema_name: str, resources: list[str]) -> OpenPackage:
         load_id = new_load_id()
         writer = PackageWriter(
-            self._member.packages_folder, load_id, self._member.worker, file_bytes=self._pipeline.knobs.file_max_bytes
+            self._member.packages_folder,
+            load_id,
+            self._member.worker,
+            file_bytes=self._pipeline.knobs.file_max_bytes,
+            file_rows=self._pipeline.knobs.file_max_rows,
         )
         hand = None
         if self._normalize:
             import_schema(self._pipeline, schema_name)
-            hand = SchemaInHand(self._member.store, schema_name, worker=self._member.worker, told=self._member.told)
+            hand = SchemaInHand(self._member.store, schema_name, worker=self._member.worker, told=self._told)
         package = OpenPackage(load_id, schema_name, writer, hand, time.time())
         self._open.append(package)
         if hand is not None and self._options.refresh is not None:
@@ -191,7 +153,7 @@ class Intake:
         self._told_at = time.monotonic()
         for table, rows in self._progress.items():
             self._pipeline.collector.update(table, rows)
-            self._member.told("rows.extracted", run=self._run_id, table=table, rows=rows)
+            self._told("rows.extracted", table=table, rows=rows)
         self._progress.clear()
 
     def commit(self) -> list[PackageRecord]:
@@ -199,6 +161,8 @@ class Intake:
         records = [record for package in self._open if (record := self._record(package)) is not None]
         if not records and self.state.changes() is None:
             return []
+        # Before the commit: if the folder cannot be written to, the call fails and nothing of it is loaded.
+        export_schemas(self._pipeline, [package.hand.schema for package in self._open if package.hand is not None])
         try:
             records = commit_packages(
                 self._member.store, records, self.state, author=self._member.worker, complete=self._complete
@@ -208,14 +172,17 @@ class Intake:
             self._committed = self._may_be_in_store(records)
             raise
         self._committed = True
-        if self._normalize:
-            export_schemas(self._pipeline, {record.schema_name for record in records})
         for package in self._open:
             if package.hand is not None:
                 package.hand.tell_dropped()
         for record in records:
-            self._member.told(
-                "package.committed", run=self._run_id, load=record.load_id, rows=record.rows, schema=record.schema_name
+            self._told(
+                "package.committed",
+                load=record.load_id,
+                rows=record.rows,
+                bytes=sum(job.size_bytes for job in record.jobs),
+                schema=record.schema_name,
+                version=record.schema_version,
             )
         return records
 
@@ -288,7 +255,8 @@ def refuse_merge(resource: Resource) -> None:
     """
     if resource.hints.write_disposition in ("merge", "skip"):
         raise ConfigurationError(
-            f"resource {resource.name!r} has write_disposition {resource.hints.write_disposition!r}, which this version "
+            f"resource {resource.name!r} has write_disposition {resource.hints.write_disposition!r}, which this "
+            "version "
             "does not have; it has 'append' and 'replace'. Nothing was loaded"
         )
 

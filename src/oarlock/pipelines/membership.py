@@ -9,6 +9,7 @@ that the folder has moved and does not write into it (the guard's file is no lon
 from __future__ import annotations
 
 import os
+import time
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -45,8 +46,11 @@ class Membership:
         self.pid = os.getpid()
         self._log: Log = Lines(Writer(folder / "logs", worker), {"pipeline": pipeline_name})
         self._swept = False
-        self.turn = Lock(folder / "loader.lock", name="loader's turn", worker=worker)
-        self.normalizing = Lock(folder / "normalize.lock", name="normalizer's turn", worker=worker)
+        self.turn = Lock(folder / "loader.lock", name="loader's turn", worker=worker, on_wait=self._waited)
+        self.normalizing = Lock(
+            folder / "normalize.lock", name="normalizer's turn", worker=worker, on_wait=self._waited
+        )
+        self._joined_at = time.time()
         _private_folder(folder / "workers")
         _private_folder(folder / "packages")
         self._alive = Alive(folder / "workers" / f"{worker}.lock")
@@ -82,6 +86,9 @@ class Membership:
     def told(self, event: str, **fields: Any) -> None:
         """Log an event at its level in the catalogue."""
         getattr(self._log, EVENTS[event].level)(event, **fields)
+
+    def _waited(self, lock: str, waited_s: float, owner: object) -> None:
+        self.told("lock.waited", lock=lock, waited_s=waited_s, owner=str(owner))
 
     def begin_log(self, *, level: str, write: bool) -> None:
         """Log from here on through structlog, whose import a process that only attaches is spared."""
@@ -145,6 +152,7 @@ class Membership:
 
     def close(self) -> None:
         """Leave the folder."""
+        self.told("worker.finished", duration_s=time.time() - self._joined_at, cpu_s=time.process_time())
         _members.discard(self)
         self.store.close()
         if self.pid == os.getpid():

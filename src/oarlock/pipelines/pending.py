@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
+from oarlock.errors import DataError, PackageDamaged
 from oarlock.pipelines.intake import NO_LIMIT
 from oarlock.schema.naming import Naming
+from oarlock.settings import redact
 from oarlock.state.base import PackageRecord
 from oarlock.steps.commit import with_schema
 from oarlock.steps.normalize import Normalizer
@@ -21,19 +24,30 @@ if TYPE_CHECKING:
 FIRST_FILE = 1_000
 
 
-def normalize_extracted(pipeline: Pipeline) -> list[PackageRecord]:
-    """Normalize all extracted packages, oldest first; who waited for another to do so finds none left."""
+def normalize_extracted(
+    pipeline: Pipeline, run_id: str
+) -> tuple[list[PackageRecord], list[DataError | PackageDamaged]]:
+    """Normalize all extracted packages, oldest first; who waited for another to do so finds none left.
+
+    One that cannot be normalized is kept as failed, with its reason, and holds up no other: its error is given back.
+    """
     member = pipeline.member
-    done = []
+    done, failed = [], []
     with member.normalizing.hold("normalize packages", timeout_s=pipeline.knobs.lock_timeout_s):
         with member.store.snapshot() as snapshot:
             waiting = snapshot.packages("extracted")
-        for record in waiting:
-            done.append(_normalize(pipeline, record))
-    return done
+        for record in (one for one in waiting if one.failure is None):
+            try:
+                done.append(_normalize(pipeline, record, run_id))
+            except (DataError, PackageDamaged) as error:
+                failed.append(error)
+                with member.store.transaction("mark package failed") as tx:
+                    tx.put_package(replace(record, failure=redact(str(error))))
+                member.told("package.failed", run=run_id, load=record.load_id, error=str(error), state="extracted")
+    return done, failed
 
 
-def _normalize(pipeline: Pipeline, record: PackageRecord) -> PackageRecord:
+def _normalize(pipeline: Pipeline, record: PackageRecord, run_id: str) -> PackageRecord:
     member = pipeline.member
     for job in record.jobs:
         check_job(
@@ -41,7 +55,7 @@ def _normalize(pipeline: Pipeline, record: PackageRecord) -> PackageRecord:
         )
     destination = pipeline.target(record.options, step="normalize").destination
     length = destination.capabilities.max_identifier_length
-    hand = SchemaInHand(member.store, record.schema_name, worker=member.worker, told=member.told)
+    hand = SchemaInHand(member.store, record.schema_name, worker=member.worker, told=partial(member.told, run=run_id))
     writer = PackageWriter(member.packages_folder, record.load_id, member.worker, first_file=FIRST_FILE)
     try:
         normalizer = Normalizer(
@@ -70,7 +84,7 @@ def _normalize(pipeline: Pipeline, record: PackageRecord) -> PackageRecord:
         made = with_schema(made, hand.keep(tx, {job.table for job in jobs}))
         tx.put_package(made)
     remove_files(member.packages_folder, record.jobs)
-    member.told("package.committed", load=record.load_id, rows=made.rows, schema=record.schema_name)
+    member.told("package.committed", run=run_id, load=record.load_id, rows=made.rows, schema=record.schema_name)
     return made
 
 

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from oarlock.destinations.base import Destination, SqlClient
 from oarlock.errors import PipelineNotActive, SaltMismatch, SchemaNotFound
+from oarlock.hints import Columns, Key, TableName, make_hints
 from oarlock.logs.collector import NULL_COLLECTOR, Collector
 from oarlock.pipelines.active import active_pipeline, set_active
 from oarlock.pipelines.membership import Membership
+from oarlock.pipelines.options import RunOptions
 from oarlock.pipelines.route import Route
 from oarlock.pipelines.schemas import Schemas
 from oarlock.pipelines.target import Target
@@ -19,6 +21,7 @@ from oarlock.schema.document import Schema
 from oarlock.settings import PipelineSettings
 from oarlock.state.documents import join, split
 from oarlock.state.versions import STATE_ENGINE_VERSION, state_hash
+from oarlock.values import Refresh, WriteDisposition
 
 if TYPE_CHECKING:
     from oarlock.destinations.dataset import Dataset
@@ -264,16 +267,38 @@ class Pipeline:
 
     # --- steps (pipelines.running) ---------------------------------------------------------------------------------
 
-    def run(self, data: Any = None, **options: Any) -> LoadInfo | None:
+    def run(
+        self,
+        data: Any = None,
+        *,
+        destination: Any = None,
+        staging: Any = None,
+        dataset_name: str | None = None,
+        table_name: TableName | None = None,
+        write_disposition: WriteDisposition | None = None,
+        columns: Columns | None = None,
+        primary_key: Key | None = None,
+        merge_key: Key | None = None,
+        max_table_nesting: int | None = None,
+        schema: Schema | str | None = None,
+        refresh: Refresh | None = None,
+        wait: bool | None = None,
+    ) -> LoadInfo | None:
         """Load data: every row is in the destination exactly once when this returns, or it raises and says why.
 
         Args:
             data: rows (a dict, a list or an iterable of dicts), a frame, Arrow data, a path, resources or sources;
                 ``None`` finishes what is pending.
-            **options: ``table_name``, ``write_disposition`` ("append", "replace"), ``columns``, ``primary_key``,
-                ``merge_key``, ``max_table_nesting``, ``schema`` (name of the schema), ``destination``, ``staging``,
-                ``dataset_name``, ``refresh``; ``wait=False`` returns as soon as the rows are durable in the working
-                folder, to be loaded by whoever has the loader's turn next, at the latest when this process ends.
+            destination: where to, from here on; as in ``pipeline()``. So ``staging`` and ``dataset_name``.
+            table_name: the table, or a function that gives each row's.
+            write_disposition: "append" or "replace".
+            columns: what is known of columns: ``{"elo": {"data_type": "bigint"}}``.
+            primary_key: columns that name a row; kept in the schema. So ``merge_key``.
+            max_table_nesting: how deep nested values become tables and columns of their own; below, they are JSON.
+            schema: the name of the schema that the tables go into.
+            refresh: what is taken away first: "drop_sources", "drop_resources", "drop_data".
+            wait: false: return as soon as the rows are durable in the working folder, to be loaded by whoever has the
+                loader's turn next, at the latest when this process ends.
 
         Returns:
             The receipt: packages, tables and rows of this call alone; ``None`` for ``run(None)`` with nothing pending.
@@ -283,13 +308,47 @@ class Pipeline:
         """
         from oarlock.pipelines.running import run
 
-        return run(self, data, **options)
+        hints = make_hints(
+            table_name=table_name,
+            write_disposition=write_disposition,
+            columns=columns,
+            primary_key=primary_key,
+            merge_key=merge_key,
+            max_table_nesting=max_table_nesting,
+        )
+        return run(
+            self,
+            data,
+            RunOptions(
+                hints, destination, staging, dataset_name, schema=schema, refresh=refresh or self.refresh, wait=wait
+            ),
+        )
 
-    def extract(self, data: Any, **options: Any) -> ExtractInfo:
+    def extract(
+        self,
+        data: Any,
+        *,
+        table_name: TableName | None = None,
+        write_disposition: WriteDisposition | None = None,
+        columns: Columns | None = None,
+        primary_key: Key | None = None,
+        merge_key: Key | None = None,
+        max_table_nesting: int | None = None,
+        schema: Schema | str | None = None,
+        refresh: Refresh | None = None,
+    ) -> ExtractInfo:
         """Write rows into the working folder as they are, to be normalized and loaded later; takes what run takes."""
         from oarlock.pipelines.running import extract
 
-        return extract(self, data, **options)
+        hints = make_hints(
+            table_name=table_name,
+            write_disposition=write_disposition,
+            columns=columns,
+            primary_key=primary_key,
+            merge_key=merge_key,
+            max_table_nesting=max_table_nesting,
+        )
+        return extract(self, data, RunOptions(hints, schema=schema, refresh=refresh or self.refresh))
 
     def normalize(self) -> NormalizeInfo | None:
         """Turn extracted packages into tables; ``None`` where there are none."""
@@ -297,11 +356,16 @@ class Pipeline:
 
         return normalize(self)
 
-    def load(self, destination: Any = None, dataset_name: str | None = None) -> LoadInfo | None:
-        """Load all normalized packages, oldest first; ``None`` where there are none."""
+    def load(
+        self, destination: Any = None, dataset_name: str | None = None, *, raise_on_failed_jobs: bool | None = None
+    ) -> LoadInfo | None:
+        """Load all normalized packages, oldest first; ``None`` where there are none.
+
+        With ``raise_on_failed_jobs=False`` a package that cannot be loaded is only reported.
+        """
         from oarlock.pipelines.running import load
 
-        return load(self, destination=destination, dataset_name=dataset_name)
+        return load(self, destination=destination, dataset_name=dataset_name, raise_on_failed_jobs=raise_on_failed_jobs)
 
     def sync_destination(self, destination: Any = None, staging: Any = None, dataset_name: str | None = None) -> None:
         """Take over state and schemas that the destination has and this working folder has not."""
@@ -374,7 +438,12 @@ class Pipeline:
 
     @contextmanager
     def sql_client(self, schema_name: str | None = None) -> Iterator[SqlClient]:
-        """Connect to the dataset for the length of a ``with``; nobody else can write to a DuckDB file meanwhile."""
+        """Connect to the dataset for the length of a ``with``; nobody else can write to a DuckDB file meanwhile.
+
+        All schemas share one dataset, so ``schema_name`` only makes sure that the schema is there.
+        """
+        if schema_name is not None:
+            _ = self.schemas[schema_name]
         with self.target(step="sql_client").client().sql_client() as client:
             yield client
 
@@ -404,12 +473,23 @@ class Pipeline:
             set_active(None)
         self._member.close()
 
+    def __reduce__(self) -> tuple[Any, tuple[str, str]]:
+        """Travel to another process as what it is there: attached by name. Secrets do not travel."""
+        return attach_again, (self.pipeline_name, self.pipelines_dir)
+
     def __enter__(self) -> Pipeline:
         self.activate()
         return self
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+
+def attach_again(pipeline_name: str, pipelines_dir: str) -> Pipeline:
+    """Attach where a pickled pipeline arrives."""
+    from oarlock.pipelines.creating import attach
+
+    return attach(pipeline_name, pipelines_dir)
 
 
 def _collector(progress: Any) -> Collector:

@@ -112,5 +112,7 @@ def sync_destination(pipeline: Pipeline, *, destination: Any, staging: Any, data
         found = look(pipeline.target(step="sync").client(), pipeline.pipeline_name)
         if found is not None:
             take_over(pipeline.member, found)
+        version = None if found is None else found.row.version
+        pipeline.member.told("pipeline.synced", dataset=pipeline.dataset_name, state_version=version)
     except Exception as error:
         raise PipelineStepFailed(pipeline.pipeline_name, "sync", None, redact(str(error)), False) from error

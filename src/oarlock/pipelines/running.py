@@ -8,17 +8,18 @@ Packages that were pending before are loaded first, in the same turn, because th
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from oarlock.errors import DestinationTerminalError, OarlockError, PipelineStepFailed
+from oarlock.errors import DestinationTerminalError
 from oarlock.pipelines.flush import remember
 from oarlock.pipelines.info import ExtractInfo, LoadInfo, NormalizeInfo, moment, package_info
-from oarlock.pipelines.intake import Intake, RunOptions, read_options
+from oarlock.pipelines.intake import Intake
+from oarlock.pipelines.options import RunOptions
 from oarlock.pipelines.restoring import restore_if_fresh
 from oarlock.pipelines.staterow import state_row
-from oarlock.pipelines.trace import PipelineTrace, new_trace, traced, write_trace
+from oarlock.pipelines.telling import stepping, tracing
+from oarlock.pipelines.trace import PipelineTrace
 from oarlock.scope import state_of_run
 from oarlock.settings import redact
 from oarlock.state.base import PackageRecord
@@ -28,31 +29,33 @@ if TYPE_CHECKING:
     from oarlock.pipelines.pipeline import Pipeline
 
 
-def run(pipeline: Pipeline, data: Any = None, **options: Any) -> LoadInfo | None:
+def run(pipeline: Pipeline, data: Any, options: RunOptions) -> LoadInfo | None:
     """Load data, or with ``None`` finish what is pending; see ``Pipeline.run``."""
-    read = read_options(options, pipeline)
+    wait = pipeline.knobs.wait if options.wait is None else options.wait
     pipeline.activate()
-    with _tracing(pipeline) as trace:
-        with _step(pipeline, trace, "sync"):
-            _prepare(pipeline, read)
+    with tracing(pipeline, "run") as trace:
+        with stepping(pipeline, trace, "sync"):
+            _prepare(pipeline, options)
         first_run, started = pipeline.first_run, time.time()
-        pending = _normalize_pending(pipeline, trace)
+        pending = _normalize_pending(pipeline, trace, raises=data is None)
         if data is None:
             return _load(pipeline, trace, pending, first_run, started, wait=True) if pending else None
-        with _step(pipeline, trace, "extract") as step:
-            records = _take_in(pipeline, data, read, normalize=True)
-            step.step_info = NormalizeInfo(**_common(pipeline, records, first_run, started))
-        return _load(pipeline, trace, records, first_run, started, wait=read.wait, older=pending)
+        with stepping(pipeline, trace, "extract") as step:
+            records = _take_in(pipeline, trace, data, options, normalize=True)
+            told = _common(pipeline, records, first_run, started)
+            step.step_info = ExtractInfo(**told)
+        with stepping(pipeline, trace, "normalize") as step:
+            step.step_info = NormalizeInfo(**told)  # done in the same pass as extract
+        return _load(pipeline, trace, records, first_run, started, wait=wait, older=pending)
 
 
-def extract(pipeline: Pipeline, data: Any, **options: Any) -> ExtractInfo:
+def extract(pipeline: Pipeline, data: Any, options: RunOptions) -> ExtractInfo:
     """Write rows into the working folder as they are."""
-    read = read_options(options, pipeline)
     pipeline.activate()
-    with _tracing(pipeline) as trace, _step(pipeline, trace, "extract") as step:
-        _prepare(pipeline, read, sync=False)
+    with tracing(pipeline, "extract") as trace, stepping(pipeline, trace, "extract") as step:
+        _prepare(pipeline, options, sync=False)
         first_run, started = pipeline.first_run, time.time()
-        records = _take_in(pipeline, data, read, normalize=False)
+        records = _take_in(pipeline, trace, data, options, normalize=False)
         info = ExtractInfo(**_common(pipeline, records, first_run, started))
         step.step_info = info
     return info
@@ -61,25 +64,34 @@ def extract(pipeline: Pipeline, data: Any, **options: Any) -> ExtractInfo:
 def normalize(pipeline: Pipeline) -> NormalizeInfo | None:
     """Turn extracted packages into tables."""
     pipeline.activate()
-    with _tracing(pipeline) as trace:
+    with tracing(pipeline, "normalize") as trace:
         first_run, started = pipeline.first_run, time.time()
-        records = _normalize_extracted(pipeline, trace)
+        records = _normalize_extracted(pipeline, trace, raises=True)
         return NormalizeInfo(**_common(pipeline, records, first_run, started)) if records else None
 
 
-def load(pipeline: Pipeline, *, destination: Any = None, dataset_name: str | None = None) -> LoadInfo | None:
+def load(
+    pipeline: Pipeline,
+    *,
+    destination: Any = None,
+    dataset_name: str | None = None,
+    raise_on_failed_jobs: bool | None = None,
+) -> LoadInfo | None:
     """Load all normalized packages."""
     pipeline.activate()
-    with _tracing(pipeline) as trace:
+    with tracing(pipeline, "load") as trace:
         pipeline.use(destination=destination, dataset_name=dataset_name)
         first_run, started = pipeline.first_run, time.time()
         with pipeline.member.store.snapshot() as snapshot:
             pending = Loader.pending(snapshot)
-        return _load(pipeline, trace, pending, first_run, started, wait=True) if pending else None
+        if not pending:
+            return None
+        raises = pipeline.knobs.raise_on_failed_jobs if raise_on_failed_jobs is None else raise_on_failed_jobs
+        return _load(pipeline, trace, pending, first_run, started, wait=True, raises=raises)
 
 
-def loader_of(pipeline: Pipeline) -> Loader:
-    """Give the loader of this pipeline's working folder."""
+def loader_of(pipeline: Pipeline, run_id: str | None = None) -> Loader:
+    """Give the loader of this pipeline's working folder; what it does is told as part of a run."""
     member = pipeline.member
     return Loader(
         store=member.store,
@@ -89,7 +101,9 @@ def loader_of(pipeline: Pipeline) -> Loader:
         worker=member.worker,
         target_of=pipeline.target,
         state_row=lambda snapshot: state_row(pipeline.pipeline_name, snapshot),
-        told=member.told,
+        told=partial(member.told, run=run_id) if run_id is not None else member.told,
+        group_packages=pipeline.knobs.group_max_packages,
+        group_bytes=pipeline.knobs.group_max_bytes,
     )
 
 
@@ -104,28 +118,33 @@ def _prepare(pipeline: Pipeline, options: RunOptions, *, sync: bool = True) -> N
         pipeline._synced = True
 
 
-def _normalize_pending(pipeline: Pipeline, trace: PipelineTrace) -> list[PackageRecord]:
+def _normalize_pending(pipeline: Pipeline, trace: PipelineTrace, *, raises: bool) -> list[PackageRecord]:
     """Normalize what was extracted before; give all packages that wait to be loaded now."""
-    _normalize_extracted(pipeline, trace)
+    _normalize_extracted(pipeline, trace, raises=raises)
     with pipeline.member.store.snapshot() as snapshot:
         return Loader.pending(snapshot)
 
 
-def _normalize_extracted(pipeline: Pipeline, trace: PipelineTrace) -> list[PackageRecord]:
+def _normalize_extracted(pipeline: Pipeline, trace: PipelineTrace, *, raises: bool) -> list[PackageRecord]:
+    """Normalize what was extracted; a package that cannot be is an error for who asked for it, not for new rows."""
     with pipeline.member.store.snapshot() as snapshot:
         if not snapshot.count_packages("extracted"):
             return []
     from oarlock.pipelines.pending import normalize_extracted
 
-    with _step(pipeline, trace, "normalize") as step:
+    with stepping(pipeline, trace, "normalize") as step:
         started = time.time()
-        records = normalize_extracted(pipeline)
+        records, failed = normalize_extracted(pipeline, trace.transaction_id)
         step.step_info = NormalizeInfo(**_common(pipeline, records, pipeline.first_run, started))
+        if failed and raises:
+            raise failed[0]
     return records
 
 
-def _take_in(pipeline: Pipeline, data: Any, options: RunOptions, *, normalize: bool) -> list[PackageRecord]:
-    intake = Intake(pipeline, options, normalize=normalize)
+def _take_in(
+    pipeline: Pipeline, trace: PipelineTrace, data: Any, options: RunOptions, *, normalize: bool
+) -> list[PackageRecord]:
+    intake = Intake(pipeline, options, trace.transaction_id, normalize=normalize)
     with state_of_run(intake.state.get, intake.default_schema):
         try:
             intake.take(data)
@@ -144,22 +163,23 @@ def _load(
     *,
     wait: bool,
     older: list[PackageRecord] | None = None,
+    raises: bool | None = None,
 ) -> LoadInfo:
     wanted = [record.load_id for record in records]
     done = Loaded()
     if wanted and not wait:
         pipeline._unflushed.extend(wanted)
         remember(pipeline)
-    with _step(pipeline, trace, "load", load_id=wanted[0] if wanted else None) as step:
+    with stepping(pipeline, trace, "load", load_id=wanted[0] if wanted else None) as step:
         if wanted and wait:
             with pipeline.collector(f"Load {pipeline.pipeline_name}"):
-                done = loader_of(pipeline).load(
+                done = loader_of(pipeline, trace.transaction_id).load(
                     wanted, timeout_s=pipeline.knobs.lock_timeout_s + pipeline.knobs.destination_timeout_s
                 )
                 pipeline.collector.update("Packages", len(wanted), total=len(wanted))
         info = _receipt(pipeline, wanted, first_run, started, done, durable_only=not wait, older=older or [])
         step.step_info = info
-        if info.has_failed_jobs and pipeline.knobs.raise_on_failed_jobs:
+        if info.has_failed_jobs and (pipeline.knobs.raise_on_failed_jobs if raises is None else raises):
             failed = next(package for package in info.load_packages if package.failure)
             raise DestinationTerminalError(f"package {failed.load_id} cannot be loaded: {failed.failure}")
     return info
@@ -209,48 +229,3 @@ def _common(
         "started_at": moment(started),
         "finished_at": moment(time.time()),
     }
-
-
-# --- traces and errors ------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def _tracing(pipeline: Pipeline) -> Iterator[PipelineTrace]:
-    trace = new_trace(pipeline.pipeline_name, pipeline.member.worker)
-    pipeline.member.told("run.started", run=trace.transaction_id)
-    try:
-        yield trace
-    except BaseException as error:
-        pipeline.member.told("run.failed", run=trace.transaction_id, error=redact(f"{type(error).__name__}: {error}"))
-        raise
-    else:
-        rows = sum(step.step_info.rows for step in trace.steps if isinstance(step.step_info, LoadInfo))
-        pipeline.member.told("run.finished", run=trace.transaction_id, rows=rows)
-    finally:
-        trace.finished_at = time.time()
-        pipeline._trace = trace
-        if pipeline._settings.enable_runtime_trace:
-            write_trace(pipeline.member.folder, trace)
-
-
-@contextmanager
-def _step(pipeline: Pipeline, trace: PipelineTrace, step: str, load_id: str | None = None) -> Iterator[Any]:
-    """Trace a step; an error in it leaves as PipelineStepFailed, its cause chained."""
-    try:
-        with traced(trace, step) as one:
-            yield one
-    except PipelineStepFailed:
-        raise
-    except Exception as error:
-        kept = step == "load" and load_id is not None and _is_pending(pipeline, load_id)
-        cause = redact(str(error) if isinstance(error, OarlockError) else f"{type(error).__name__}: {error}")
-        raise PipelineStepFailed(pipeline.pipeline_name, step, load_id, cause, kept) from error
-
-
-def _is_pending(pipeline: Pipeline, load_id: str) -> bool:
-    try:
-        with pipeline.member.store.snapshot() as snapshot:
-            record = snapshot.package(load_id)
-    except (OarlockError, OSError):
-        return True  # it was committed, and nothing says that it is gone
-    return record is not None and record.state in ("extracted", "normalized") and record.failure is None

@@ -2,6 +2,7 @@
 
 from oarlock.settings.access import Accessor, Awaiting, config, secrets
 from oarlock.settings.coercion import coerce
+from oarlock.settings.filling import filled
 from oarlock.settings.folders import Folders, find_folders
 from oarlock.settings.lookup import Resolved, Settings
 from oarlock.settings.names import check_pipeline_name, default_pipeline_name
@@ -24,6 +25,7 @@ __all__ = [
     "config",
     "default_pipeline_name",
     "default_salt",
+    "filled",
     "find_folders",
     "redact",
     "redact_all",

@@ -51,9 +51,8 @@ OF_PIPELINES = (
     _of_pipeline("dev_mode", "bool", "false", "Start afresh each time, in a dataset of its own."),
     _of_pipeline("refresh", "text", "none", "`drop_sources`, `drop_resources` or `drop_data` at the next run."),
     _of_pipeline("progress", "text", "none", "The face of progress: `log`, `tqdm`, `enlighten` or `alive_progress`."),
-    _of_pipeline("restore_from_destination", "bool", "true", "Take state and schemas from the destination when newer."),
+    _of_pipeline("restore_from_destination", "bool", "true", "Before a folder's first run, go on from the state that the destination has."),
     _of_pipeline("enable_runtime_trace", "bool", "true", "Keep a trace of the last run."),
-    _of_pipeline("use_single_dataset", "bool", "true", "Load all schemas into one dataset."),
 )
 
 

@@ -78,11 +78,13 @@ class Settings:
         secret: bool = False,
         as_type: type | None = None,
         default: Any = None,
+        remembered: bool = True,
     ) -> Resolved | None:
         """Find a setting: ``explicit`` if not None, else the providers', else the default, else None.
 
         A key may hold dots, ``credentials.password``: its parts stay together while sections are left off one by
         one from the right. A toml table is a value only for ``as_type`` None or dict. A secret's value is a Secret.
+        Credentials are masked wherever they show up from here on, unless ``remembered`` is false.
 
         Raises:
             InvalidSetting: The value found does not read as ``as_type``.
@@ -99,7 +101,7 @@ class Settings:
         value = coerce(value, as_type, key=name, source=source, secret=secret or telling(key))
         if secret:
             return Resolved(value if isinstance(value, Secret) else Secret(value), source)
-        if source != "default" and (telling(key) or key.split(".")[-1] == "credentials"):
+        if remembered and source != "default" and (telling(key) or key.split(".")[-1] == "credentials"):
             remember(value)
         return Resolved(value, source)
 

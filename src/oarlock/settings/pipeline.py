@@ -18,9 +18,9 @@ from oarlock.values import Refresh
 
 #: The section of pipelines: ``[pipelines.<name>]`` over ``[pipelines]`` over the root.
 SECTION = "pipelines"
-#: Arguments beside those of the signature: ``pipeline(…, use_single_dataset=False)``.
+#: Arguments beside those of the signature: ``pipeline(…, restore_from_destination=False)``.
 EXTRA_ARGUMENTS = (
-    *("dataset_name_layout", "restore_from_destination", "enable_runtime_trace", "use_single_dataset"),
+    *("dataset_name_layout", "restore_from_destination", "enable_runtime_trace"),
     *("destination_type", "destination_name", "staging_type", "staging_name"),
 )
 
@@ -46,7 +46,6 @@ class PipelineSettings:
     progress: Any
     restore_from_destination: bool
     enable_runtime_trace: bool
-    use_single_dataset: bool
     local_dir: Path  # what relative paths of the destination are relative to
     sources: Mapping[str, str]
 
@@ -144,7 +143,6 @@ def resolve_pipeline(
         progress=progress if progress is not None else ask.text("progress"),
         restore_from_destination=ask.flag("restore_from_destination", True),
         enable_runtime_trace=ask.flag("enable_runtime_trace", True),
-        use_single_dataset=ask.flag("use_single_dataset", True),
         local_dir=ask.settings.folders.local,
         sources=ask.sources,
     )

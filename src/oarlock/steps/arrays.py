@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from oarlock.steps.gathered import BatchTooLarge
 from oarlock.steps.types import ColumnDocument, arrow_type
 
 #: What Arrow raises about values that it cannot convert as they are.
@@ -50,11 +51,11 @@ def array_of(values: Sequence[Any], types: set[type], column: ColumnDocument) ->
     plainly = _PLAINLY.get(data_type)
     try:
         if plainly is not None and types <= plainly:
-            array = pa.array(values, arrow_type(column))
-            return array if data_type != "bigint" or _fits(array, column.get("precision")) else None
+            array = one_array(values, arrow_type(column))
+            return array if data_type != "bigint" or fits(array, column.get("precision")) else None
         if types == {str} and data_type == "timestamp":
             first = next(value for value in values if value is not None)
-            return _moments(pa.array(values, pa.string()), first, arrow_type(column))
+            return _moments(one_array(values, pa.string()), first, arrow_type(column))
         if types == {time} and data_type == "time" and all(one is None or one.tzinfo is None for one in values):
             return pa.array(values, arrow_type(column))
     except UNFIT:
@@ -62,7 +63,20 @@ def array_of(values: Sequence[Any], types: set[type], column: ColumnDocument) ->
     return None
 
 
-def _fits(numbers: pa.Array, bits: int | None) -> bool:
+def one_array(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
+    """Make an array of values.
+
+    Raises:
+        BatchTooLarge: text or bytes of more than 2 GiB.
+    """
+    array = pa.array(values, kind)
+    if isinstance(array, pa.ChunkedArray):
+        raise BatchTooLarge
+    return array
+
+
+def fits(numbers: pa.Array, bits: int | None) -> bool:
+    """Tell whether all integers of a column can be held in so many bits, or rather in the 8, 16, 32 or 64 above."""
     if bits is None or bits > _LARGEST_HINTED_BITS:
         return True
     limits = pc.min_max(numbers).as_py()

@@ -200,7 +200,7 @@ def _floats(texts: pa.Array) -> pa.Array | None:
         return None
     # Whole numbers a float cannot hold, and numbers it can only call infinite, stay as they are written.
     written_whole = pc.match_substring_regex(texts, _ANY_INTEGER)
-    if pc.any(pc.and_(written_whole, pc.greater(pc.abs(numbers), 2.0**53))).as_py():
+    if pc.any(pc.and_(written_whole, pc.greater_equal(pc.abs(numbers), 2.0**53))).as_py():
         return None
     if pc.any(pc.and_(pc.is_inf(numbers), pc.match_substring_regex(texts, "[0-9]"))).as_py():
         return None

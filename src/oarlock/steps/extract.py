@@ -20,7 +20,7 @@ from oarlock.values import WriteDisposition
 #: Rows are handed on in batches of this many: enough for the columns to pay, few enough to stay small.
 BATCH_ROWS = 10_000
 #: … or of about this many bytes of JSON, measured on one row in fifty.
-BATCH_BYTES = 24 * 1024 * 1024
+BATCH_BYTES = 8_000_000
 _MEASURED_EVERY = 50
 
 
@@ -36,6 +36,7 @@ def extract_resource(
     taker: Taker,
     *,
     batch_rows: int = BATCH_ROWS,
+    batch_bytes: int = BATCH_BYTES,
     progress: Callable[[str, int], None] = lambda table, rows: None,
 ) -> dict[str, WriteDisposition]:
     """Run one resource to its end; give the root tables it has (or would have) rows for, and their dispositions.
@@ -48,7 +49,7 @@ def extract_resource(
     if not callable(resource.hints.table_name):
         dispositions[_table(resource.hints.table_name or resource.name)] = disposition
     with entered(ResourceScope(resource.source_name, resource.name)):
-        for batch in _batches(resource, batch_rows):
+        for batch in _batches(resource, batch_rows, batch_bytes):
             for name, part in _by_table(resource, batch):
                 hints = table_hints(resource.name, name, resource.hints)
                 dispositions[hints.table] = hints.write_disposition
@@ -85,7 +86,7 @@ def _table(name: Any) -> str:
 Batch = list[Any] | tuple[pa.Table, bool]
 
 
-def _batches(resource: Resource, batch_rows: int) -> Iterator[Batch]:
+def _batches(resource: Resource, batch_rows: int, batch_bytes: int) -> Iterator[Batch]:
     rows: list[Any] = []
     measured = size = 0
     for item in resource.items():
@@ -100,8 +101,8 @@ def _batches(resource: Resource, batch_rows: int) -> Iterator[Batch]:
             if len(rows) // _MEASURED_EVERY >= measured:
                 measured = len(rows) // _MEASURED_EVERY + 1
                 size = max(size, _weight(one[-1]))
-            while len(rows) >= batch_rows or size * len(rows) > BATCH_BYTES:
-                take = min(len(rows), batch_rows, max(1, BATCH_BYTES // max(size, 1)))
+            while len(rows) >= batch_rows or size * len(rows) > batch_bytes:
+                take = min(len(rows), batch_rows, max(1, batch_bytes // max(size, 1)))
                 yield rows[:take]
                 rows = rows[take:]
                 measured = 0

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from oarlock.errors import InvalidRow
 from oarlock.schema.keys import KeyMap, KeyPath
+from oarlock.steps.arrays import fits
 from oarlock.steps.gathered import Cells
 from oarlock.steps.transpose import shown
 from oarlock.steps.types import ColumnDocument, arrow_type, column_of, is_binary, is_text
@@ -105,7 +106,8 @@ def converted(array: pa.Array, column: ColumnDocument) -> pa.Array | None:
     if own is None:
         return pa.nulls(len(array), wanted)
     if own["data_type"] == column["data_type"] and array.type == wanted:
-        return array
+        narrow = column.get("precision") if column["data_type"] == "bigint" else None
+        return array if fits(array, narrow) else None
     if own["data_type"] == column["data_type"] == "timestamp":
         return array.cast(pa.int64()).cast(wanted)
     if (own["data_type"], column["data_type"]) not in _CASTS:
@@ -121,7 +123,10 @@ def converted(array: pa.Array, column: ColumnDocument) -> pa.Array | None:
 def cells(array: pa.Array, table: str, column: str) -> Cells:
     """Give an array's values one by one."""
     try:
-        return Cells(_values(array), None)
+        values = _values(array)
+        if (column_of(array.type) or {}).get("data_type") == "wei":
+            values = [None if value is None else int(value) for value in values]
+        return Cells(values, None)
     except (pa.ArrowException, ValueError, OverflowError) as error:
         raise InvalidRow(table, column, shown(array), str(error)) from error
 

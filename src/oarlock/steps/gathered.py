@@ -13,6 +13,10 @@ from oarlock.schema.keys import KeyPath
 from oarlock.steps.rowids import Numbers
 
 
+class BatchTooLarge(Exception):
+    """A batch holds so much that it is better taken in parts."""
+
+
 @dataclass(frozen=True, slots=True)
 class Cells:
     """Values of one column and the rows they stand in, rising; ``rows`` is None where every row has one."""

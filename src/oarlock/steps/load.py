@@ -64,6 +64,8 @@ class Loader:
     target_of: Callable[[Mapping[str, Any]], Target]
     state_row: Callable[[Snapshot], StateRow | None]
     told: Callable[..., None]
+    group_packages: int = GROUP_PACKAGES
+    group_bytes: int = GROUP_BYTES
 
     def load(self, wanted: Iterable[str] | None, *, timeout_s: float) -> Loaded:
         """Load until the wanted packages are in the destination (``None``: all that are pending now).
@@ -75,7 +77,9 @@ class Loader:
         done = Loaded()
         missing = set(wanted) if wanted is not None else None
         while True:
+            asked = time.monotonic()
             with self.turn.hold("load packages", timeout_s=timeout_s) as epoch:
+                waited_s = time.monotonic() - asked
                 with self.store.snapshot() as snapshot:
                     pending = self.pending(snapshot)
                     if missing is None:
@@ -85,7 +89,10 @@ class Loader:
                         return done
                     group, target = self._group(pending)
                     prepared = self._prepare(snapshot, group)
+                self.told("loader.took_turn", pending=len(pending), waited_s=waited_s)
+                began = time.monotonic()
                 self._load_group(group, target, prepared, epoch, done)
+                self.told("loader.gave_turn", packages=len(group), held_s=time.monotonic() - began)
 
     @staticmethod
     def pending(snapshot: Snapshot) -> list[PackageRecord]:
@@ -115,7 +122,7 @@ class Loader:
         group: list[PackageRecord] = []
         size = 0
         for package in pending:
-            if len(group) >= GROUP_PACKAGES or (group and size > GROUP_BYTES):
+            if len(group) >= self.group_packages or (group and size > self.group_bytes):
                 break
             if self.target_of(package.options).key == target.key:
                 group.append(package)
@@ -216,7 +223,10 @@ class Loader:
             self.told("package.failed", load=load_id, error=reason)
         done.load_ids.extend(arrived)
         done.failed.update(failed)
+        rows = sum(group[load_id].rows for load_id in arrived)
+        self.told("group.loaded", packages=len(arrived), rows=rows)
         for table, columns in outcome.schema_update.items():
+            self.told("table.changed", table=table, columns=len(columns))
             done.schema_update.setdefault(table, []).extend(columns)
 
 

@@ -25,11 +25,11 @@ from oarlock.schema.keys import SOURCE_KEY_HINT, KeyMap, source_key
 from oarlock.schema.naming import Naming
 from oarlock.steps import frames
 from oarlock.steps.batches import batches_of
-from oarlock.steps.gathered import Gathered
+from oarlock.steps.gathered import BatchTooLarge, Gathered
 from oarlock.steps.hints import Declared, TableHints
 from oarlock.steps.identify import Identities, set_aside, system_columns_of
 from oarlock.steps.settle import Columns, SettledColumn, SettledTable, Settler
-from oarlock.steps.shred import Shredder, TooManyElements
+from oarlock.steps.shred import Shredder
 from oarlock.steps.transpose import as_dicts
 
 __all__ = ["Normalizer", "TableHints"]
@@ -109,8 +109,10 @@ class Normalizer:
 
             try:
                 self._add(_Batch(table, hints, declared, gather, system_columns=True))
-            except TooManyElements:
+            except BatchTooLarge as error:
                 half = len(dicts) // 2
+                if not half:
+                    raise InvalidRow(table, "", "{…}", "it alone is too large for a batch") from error
                 waiting += [dicts[half:], dicts[:half]]
 
     def add_arrow(self, hints: TableHints, table: pa.Table | pa.RecordBatch, *, system_columns: bool) -> None:

@@ -20,7 +20,7 @@ from oarlock.schema.delta import complete
 from oarlock.schema.keys import variant_column
 from oarlock.schema.naming import Naming
 from oarlock.steps import frames
-from oarlock.steps.arrays import UNFIT, array_of
+from oarlock.steps.arrays import UNFIT, array_of, one_array
 from oarlock.steps.gathered import Cells, Gathered
 from oarlock.steps.rowids import Numbers
 from oarlock.steps.transpose import shown
@@ -115,7 +115,7 @@ class Settler:
         if own is None:
             return []
         known = self.columns.get(name) or {}
-        column = {"name": name, "nullable": True, **own, **known}
+        column = known if complete(known) else {"name": name, "nullable": True, **own, **known}
         converted = frames.converted(array, column)
         if converted is None or (own["data_type"] == "json" and not complete(known)):
             return self._settle_cells(name, frames.cells(array, self.table, name))
@@ -178,7 +178,7 @@ class Settler:
 
     def _array(self, name: str, values: list[Any], column: ColumnDocument) -> pa.Array:
         try:
-            return pa.array(values, arrow_type(column))
+            return one_array(values, arrow_type(column))
         except UNFIT as error:
             raise self._invalid(name, values, f"it does not fit into {column['data_type']}: {error}") from error
 

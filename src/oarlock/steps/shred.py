@@ -20,7 +20,7 @@ from oarlock.errors import InvalidRow
 from oarlock.schema.keys import KeyMap, KeyPath
 from oarlock.schema.system import LIST, VALUE
 from oarlock.steps.collisions import apart, by_level
-from oarlock.steps.gathered import Cells, Gathered, Piece, joined
+from oarlock.steps.gathered import BatchTooLarge, Cells, Gathered, Piece, joined
 from oarlock.steps.rowids import Numbers
 from oarlock.steps.transpose import columns_of, picked, with_types, without_empty, without_nested
 
@@ -55,10 +55,6 @@ class _Table:
     nodes: list[_Node] = field(default_factory=list)
     values: dict[str, list[Piece]] = field(default_factory=dict)  # by column
     lists: dict[str, list[Piece]] = field(default_factory=dict)  # by the column that they would be
-
-
-class TooManyElements(Exception):
-    """A batch holds lists of so many elements that it is better taken in parts."""
 
 
 class Shredder:
@@ -197,7 +193,7 @@ class Shredder:
             _refuse_circles(parent.table, self._keys.name(path), [cells.values for _, cells in lists])
         if count > self._most_elements:
             if self._most_elements < MAX_ELEMENTS:
-                raise TooManyElements
+                raise BatchTooLarge
             reason = f"its lists have {count} elements; {MAX_ELEMENTS} in one row are the limit"
             raise InvalidRow(parent.table, self._keys.name(path), "[…]", reason)
 

@@ -27,6 +27,8 @@ SLICE_BYTES = 8 * 1024 * 1024
 WAITING_BYTES = 64 * 1024 * 1024
 #: A file is closed and another begun beyond this size, so that a loader can go file by file.
 FILE_BYTES = 128 * 1024 * 1024
+#: … or beyond this many rows.
+FILE_ROWS = 1_000_000
 SUFFIX = ".rows"
 
 
@@ -34,13 +36,20 @@ class PackageWriter:
     """Writes the files of one package; ``seal`` makes them durable and gives the jobs for the store."""
 
     def __init__(
-        self, folder: Path, load_id: LoadId, worker: str, *, first_file: int = 1, file_bytes: int = FILE_BYTES
+        self,
+        folder: Path,
+        load_id: LoadId,
+        worker: str,
+        *,
+        first_file: int = 1,
+        file_bytes: int = FILE_BYTES,
+        file_rows: int = FILE_ROWS,
     ) -> None:
         self._folder, self._load_id, self._worker = folder, load_id, worker
-        self._file_bytes = file_bytes
+        self._file_bytes, self._file_rows = file_bytes, file_rows
         self._number = first_file - 1
         self._fd: int | None = None
-        self._offset = 0
+        self._offset = self._rows_in_file = 0
         self._paths: list[Path] = []
         self._jobs: list[Job] = []
         self._waiting: dict[str, list[pa.Table]] = {}
@@ -111,9 +120,10 @@ class PackageWriter:
         )
         self._jobs.append(job)
         self._offset += len(view)
+        self._rows_in_file += rows
 
     def _file(self) -> int:
-        if self._fd is not None and self._offset >= self._file_bytes:
+        if self._fd is not None and (self._offset >= self._file_bytes or self._rows_in_file >= self._file_rows):
             self._close_file()
         if self._fd is None:
             self._number += 1
@@ -121,7 +131,7 @@ class PackageWriter:
             self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
             os.fchmod(self._fd, FILE_MODE)
             self._paths.append(path)
-            self._offset = 0
+            self._offset = self._rows_in_file = 0
         return self._fd
 
     def _close_file(self) -> None:

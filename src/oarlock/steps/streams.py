@@ -14,7 +14,7 @@ import pyarrow as pa
 from oarlock.errors import InvalidFile
 
 #: Bytes read at a time.
-BLOCK_BYTES = 4 * 1024 * 1024
+BLOCK_BYTES = 1024 * 1024
 #: Some editors write this before the first character of a text file.
 BOM = b"\xef\xbb\xbf"
 
