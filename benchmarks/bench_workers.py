@@ -128,6 +128,7 @@ def main() -> None:
         root = Path(scratch)
         result["oarlock"] = trial("oarlock", root, *size)
         if importlib.util.find_spec("dlt") is not None:
+            os.environ["RUNTIME__LOG_LEVEL"] = "CRITICAL"  # its workers' tracebacks fill the screen
             result["dlt, one pipeline"] = trial("dlt", root, *size)
             database = root / "own.duckdb"
             result["dlt, a pipeline each, one after another"] = timed(

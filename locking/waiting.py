@@ -66,18 +66,18 @@ class _Bell:
             raise
         self._poll = select.poll()
         self._poll.register(self.socket, select.POLLIN)
+        self._rung = False
 
     def wait(self, milliseconds: int) -> None:
         """Sleep until rung, or for so long."""
-        self._poll.poll(milliseconds)
+        self._rung = bool(self._poll.poll(milliseconds))
 
     def silence(self) -> None:
-        """Use up the rings in store."""
-        try:
-            while self.socket.recv(8):
-                pass
-        except BlockingIOError:
-            pass
+        """Use up the ring that ended the last sleep; one that came later ends the next, which does no harm."""
+        if self._rung:
+            self._rung = False
+            with suppress(BlockingIOError):
+                self.socket.recv(8)
 
     def ring(self, name: bytes) -> bool:
         """Ring another's bell; False if nobody is there."""
@@ -103,6 +103,7 @@ class Line:
             try:
                 with no_fork():
                     self._bell = _Bell()
+                self._place = self._bell.name[0] % _PLACES
             except OSError:
                 self._bell = None  # a sandbox without sockets, or no descriptor left: tries and pauses do
 
@@ -130,8 +131,8 @@ class Line:
         if bell is None:
             return False
         line = line.ljust(_LINE_SIZE, b"\0")
-        arrivals = _ARRIVALS.unpack_from(line)
-        for arrived in sorted(filter(None, arrivals)):
+        arrivals = list(_ARRIVALS.unpack_from(line))
+        while arrived := min(filter(None, arrivals), default=0):
             place = arrivals.index(arrived)
             name = line[_bell_at(place) : _bell_at(place + 1)]
             self._times = self._times + 1 if arrived == self._rung else 1
@@ -139,6 +140,7 @@ class Line:
             if name != bell.name and self._times <= RINGS and bell.ring(name):
                 return True
             write_at(fd, _FREE, LINE_OFFSET + _arrival_at(place))
+            arrivals[place] = 0
         return False
 
     def wait(self, fd: int, take: Callable[[], bool], left: Callable[[], float]) -> bool:
@@ -179,13 +181,14 @@ class Line:
         arrivals = _ARRIVALS.unpack_from(line)
         mine = self._place
         if arrivals[mine] != arrived or line[_bell_at(mine) : _bell_at(mine + 1)] != name:
-            # Each begins to look somewhere else: two who choose one place at once overwrite each other.
-            begin = name[0] % _PLACES
-            free = (place % _PLACES for place in range(begin, begin + _PLACES) if not arrivals[place % _PLACES])
+            # The last place first, where the bell's name still stands. A new process begins to look somewhere else than
+            # others: two who choose one place at once overwrite each other.
+            free = (place % _PLACES for place in range(mine, mine + _PLACES) if not arrivals[place % _PLACES])
             place = next(free, None)
             if place is not None:
                 self._place = place
-                write_at(fd, name, LINE_OFFSET + _bell_at(place))
+                if line[_bell_at(place) : _bell_at(place + 1)] != name:
+                    write_at(fd, name, LINE_OFFSET + _bell_at(place))
                 write_at(fd, _NUMBER.pack(arrived), LINE_OFFSET + _arrival_at(place))
         return arrived <= min(filter(None, arrivals), default=arrived)
 

@@ -7,9 +7,11 @@ goes on where the last committed run ended. What must be there is then a functio
 from __future__ import annotations
 
 import shutil
+import sqlite3
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -72,13 +74,21 @@ def make(box: Box, **options: Any) -> Pipeline:
 
 
 def join(box: Box) -> Pipeline:
-    """Attach to it; where it was never made, make it."""
+    """Attach to it; where its creation did not come to its end, create it."""
     try:
         return oarlock.attach(NAME, str(box.pipelines))
     except CannotRestorePipelineException:
-        if (box.folder / "oarlock.json").exists():
+        if was_created(box):
             raise
         return make(box)
+
+
+def was_created(box: Box) -> bool:
+    """Tell whether the transaction that creates the pipeline was committed."""
+    if not (box.folder / "oarlock.json").exists():
+        return False
+    with closing(sqlite3.connect(box.folder / "state.db")) as connection:
+        return bool(connection.execute("SELECT count(*) FROM document").fetchone()[0])
 
 
 def rows_until(end: int, wide_from: int = 10**9) -> Counter[tuple[Any, ...]]:

@@ -298,3 +298,15 @@ def test_a_waiter_turns_to_the_file_that_replaced_the_one_it_waits_for(path: Pat
         after, _ = waiter.hear()
 
     assert after == epoch + 1
+
+
+def test_a_waiter_is_not_handed_a_file_that_its_owner_moved_away(path: Path) -> None:
+    lock = Lock(path)
+    with crew((wait, path, None)) as (waiter,):
+        with lock.hold("move", timeout_s=PATIENCE_S) as epoch:
+            stand_in_line(waiter, path)
+            path.rename(path.with_name("trash"))
+        after, _ = waiter.hear()
+
+        assert after == epoch + 1
+        assert not _is_free(path)

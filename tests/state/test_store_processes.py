@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import threading
@@ -283,6 +284,35 @@ def test_threads_share_syncs(tmp_path: Path) -> None:
 _needs_strace = pytest.mark.skipif(
     shutil.which("strace") is None, reason="strace is needed to see or fail system calls"
 )
+
+
+@_needs_strace
+def test_a_power_loss_at_any_moment_keeps_what_was_told(fast_folder: Path) -> None:
+    seed = int.from_bytes(os.urandom(3), "big")
+
+    done = run_program("power_loss.py", fast_folder / "p", seed)
+
+    if done.returncode == _NOT_ALLOWED:
+        pytest.skip("strace may not trace here, so that writes and syncs cannot be written down")
+    print(done.stdout, done.stderr)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = re.match(r"points=(\d+) lost=0 dup=0 stuck=0", done.stdout)
+    assert found, done.stdout
+    assert int(found[1]) > 500
+
+
+def test_numbers_that_outlived_their_processes_are_not_believed(tmp_path: Path) -> None:
+    """As after a power loss, or where an older copy of the database was put back."""
+    SqliteStore.create(tmp_path / "p", pipeline_name="p", worker="w").close()
+    synced_far_ahead = struct.pack("<QQ", 10**6, 10**6 ^ (2**64 - 1)) + bytes(32)
+    (tmp_path / "p" / "state.db-sync").write_bytes(synced_far_ahead)
+    store = SqliteStore.open(tmp_path / "p", worker="w")
+
+    for number in range(1, 4):
+        with store.transaction("count") as tx:
+            tx.put(("n",), number)
+        assert store._sync.led == number
+    store.close()
 
 
 @_needs_strace

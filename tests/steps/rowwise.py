@@ -115,8 +115,8 @@ class Rowwise:
 class Tables:
     """A normalizer with a schema store of one process, and the batches that came out of it."""
 
-    def __init__(self, *, load_id: str = "1700000000.5", **options: Any) -> None:
-        self.stored = Schema.new("tests")
+    def __init__(self, *, load_id: str = "1700000000.5", schema: Schema | None = None, **options: Any) -> None:
+        self.stored = schema or Schema.new("tests")
         self.batches: dict[str, list[pa.RecordBatch]] = {}
         self.deltas: list[SchemaDelta] = []
         options = {"max_identifier_length": 63, **options}

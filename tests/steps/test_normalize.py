@@ -19,6 +19,7 @@ from pydantic import BaseModel
 from rowwise import Tables
 
 from oarlock.errors import InvalidName, InvalidRow
+from oarlock.schema.document import Schema
 
 
 class Colour(enum.Enum):
@@ -429,3 +430,37 @@ def test_every_arrow_type_is_the_column_s() -> None:
         "_dlt_id": pa.string(),
         "_dlt_load_id": pa.string(),
     }
+
+
+def test_settings_of_the_schema_say_what_new_columns_are() -> None:
+    tables = Tables()
+    document = tables.stored.document()
+    document["settings"] |= {
+        "preferred_types": {"re:_at$": "timestamp", "blob": "json", "code": "text"},
+        "detections": ["iso_timestamp", "iso_date", "timestamp"],
+    }
+    document["settings"]["default_hints"]["not_null"].append("id")
+    document.pop("version_hash")
+    tables = Tables(schema=Schema.from_document(document))
+
+    tables.add([{"id": 1, "made_at": 5, "code": 7, "blob": {"a": 1}, "day": "2024-01-02", "seen": 1_700_000_000}])
+
+    assert tables.types() == {
+        "id": "bigint",
+        "made_at": "timestamp",
+        "code": "text",
+        "blob": "json",
+        "day": "date",
+        "seen": "timestamp",
+    }
+    with pytest.raises(InvalidRow, match="column 'id'"):
+        tables.add([{"id": None}])
+
+
+def test_rows_that_lack_what_they_must_have_grow_no_schema() -> None:
+    tables = Tables()
+
+    with pytest.raises(InvalidRow):
+        tables.add([{"other": 1}], primary_key=("id",))
+
+    assert tables.deltas == []

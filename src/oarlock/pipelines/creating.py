@@ -13,13 +13,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from oarlock.destinations.base import Destination, DestinationReference
-from oarlock.destinations.registry import from_reference, resolve
+from oarlock.destinations.base import Role
 from oarlock.errors import CannotRestorePipelineException, ForeignFolder, OarlockError, PipelineInUse
 from oarlock.pipelines.active import active_pipeline, set_active
 from oarlock.pipelines.membership import Membership, marker_of, refuse_foreign, wipe
 from oarlock.pipelines.pipeline import Pipeline
-from oarlock.pipelines.route import DATASET_SUFFIX
+from oarlock.pipelines.route import DATASET_SUFFIX, Route
 from oarlock.pipelines.target import reference_from_document
 from oarlock.pipelines.trash import remove, throw_away
 from oarlock.settings import PipelineSettings, Settings, check_salt, redact, resolve_pipeline, salt_digest
@@ -193,7 +192,7 @@ def _new(
         local = snapshot.documents(("_local",))
     _check_salt(made, settings, local.get(("_local", "salt_digest")), created=bool(local))
     if like is not None and settings.destination is None:
-        made.route.destination, made.route.staging = like.destination, like.staging
+        made.route.take_from(like.route)
     _resolve_destinations(made, settings, local)
     made.route.chosen_dataset = _dataset(made, settings, kept, dataset_before)
     _keep_creation(made, settings, local, restoring=restoring)
@@ -251,21 +250,14 @@ def _check_salt(made: Pipeline, settings: PipelineSettings, digest: Any, *, crea
 
 
 def _resolve_destinations(made: Pipeline, settings: PipelineSettings, local: dict[Any, Any]) -> None:
-    for role in ("destination", "staging"):
+    roles: tuple[Role, Role] = ("destination", "staging")
+    for role in roles:
         given = getattr(settings, role)
         kept = reference_from_document(local.get(("_local", role)))
-        found = getattr(made.route, role)
         if given is not None:
-            found = _resolve(given, getattr(settings, f"{role}_name"), role)
-        elif kept is not None and found is None:
-            found = from_reference(kept)
-        setattr(made.route, role, found)
-
-
-def _resolve(given: Any, name: str | None, role: str) -> Destination | None:
-    if name is not None and isinstance(given, str) and given != name:
-        return from_reference(DestinationReference(given, name))
-    return resolve(given, role="staging" if role == "staging" else "destination", settings=Settings.current())
+            made.route.resolve(role, given, getattr(settings, f"{role}_name"))
+        elif kept is not None:
+            made.route.keep(role, kept)
 
 
 def _joined(settings: PipelineSettings, member: Membership) -> Pipeline | None:
@@ -305,8 +297,7 @@ def _restored(settings: PipelineSettings) -> Pipeline:
         )
     from oarlock.pipelines.restoring import look, take_over  # imports what only a restore needs
 
-    destination = _resolve(settings.destination, settings.destination_name, "destination")
-    assert destination is not None
+    destination = Route(settings).resolve("destination", settings.destination, settings.destination_name)
     dataset = settings.dataset(settings.dataset_name or f"{settings.pipeline_name}{DATASET_SUFFIX}")
     try:
         found = look(_client(settings, destination, dataset), settings.pipeline_name)

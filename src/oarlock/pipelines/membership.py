@@ -129,7 +129,7 @@ class Membership:
                 tx.touch()
                 records = tx.packages("extracted", "normalized")
                 found = [tx.package(load_id) for load_id in load_ids]
-            done = {one.load_id for one in found if one is not None and one.state in ("loaded", "aborted")}
+            done = {str(one.load_id) for one in found if one is not None and one.state in ("loaded", "aborted")}
             return {job.file for record in records for job in record.jobs}, done
 
         removed = sweep(self.packages_folder, is_alive=self.is_member_alive, needed=needed)

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from oarlock.destinations.base import Destination
-from oarlock.destinations.registry import from_reference, resolve
+from oarlock.destinations.base import Destination, DestinationReference, Role
 from oarlock.errors import PipelineConfigMissing
 from oarlock.pipelines.membership import Membership
 from oarlock.pipelines.target import Target, reference_from_document, reference_to_document
@@ -27,15 +26,51 @@ class Route:
 
     def __init__(self, settings: PipelineSettings) -> None:
         self._settings = settings
-        self.destination: Destination | None = None
-        self.staging: Destination | None = None
+        self._found: dict[Role, Destination] = {}
+        self._kept: dict[Role, DestinationReference] = {}
         self.chosen_dataset: str | None = None
         self._targets: dict[str, Target] = {}
 
     @property
+    def destination(self) -> Destination | None:
+        """The destination; one that the state keeps is made when it is first asked for."""
+        return self._made("destination")
+
+    @property
+    def staging(self) -> Destination | None:
+        """The staging destination."""
+        return self._made("staging")
+
+    def _made(self, role: Role) -> Destination | None:
+        if role not in self._found and role in self._kept:
+            self._found[role] = _registry().from_reference(self._kept[role])
+        return self._found.get(role)
+
+    def keep(self, role: Role, reference: DestinationReference) -> None:
+        """Take what the state keeps."""
+        self._kept[role] = reference
+
+    def resolve(self, role: Role, given: Any, name: str | None = None) -> Destination:
+        """Take what was given: a name, a URL, a factory, an instance.
+
+        Raises:
+            UnknownDestination, DestinationNoStaging: it is none, or none that can be used so.
+        """
+        registry = _registry()
+        if name is not None and isinstance(given, str) and given != name:
+            given = registry.from_reference(DestinationReference(given, name))
+        found: Destination = registry.resolve(given, role=role, settings=Settings.current())
+        self._found[role] = found
+        return found
+
+    def take_from(self, other: Route) -> None:
+        """Take the destinations of another route."""
+        self._found, self._kept = {**other._found}, {**other._kept}
+
+    @property
     def dataset_name(self) -> str | None:
         """The dataset: as given, else ``<pipeline_name>_dataset`` once there is a destination."""
-        if self.chosen_dataset is None and self.destination is not None:
+        if self.chosen_dataset is None and (self._found or self._kept):
             return self.default_dataset
         return self.chosen_dataset
 
@@ -46,11 +81,10 @@ class Route:
 
     def change(self, *, destination: Any, staging: Any, dataset_name: str | None) -> bool:
         """Take what is given; say whether anything was."""
-        settings = Settings.current()
         if destination is not None:
-            self.destination = resolve(destination, role="destination", settings=settings)
+            self.resolve("destination", destination)
         if staging is not None:
-            self.staging = resolve(staging, role="staging", settings=settings)
+            self.resolve("staging", staging)
         if dataset_name is not None:
             self.chosen_dataset = self._settings.dataset(dataset_name)
         return any(value is not None for value in (destination, staging, dataset_name))
@@ -74,7 +108,8 @@ class Route:
         """
         kept = reference_from_document(options.get("destination"))
         mine = self.destination
-        destination = mine if kept is None or (mine is not None and mine.reference() == kept) else from_reference(kept)
+        same = kept is None or (mine is not None and mine.reference() == kept)
+        destination = mine if same or kept is None else _registry().from_reference(kept)
         if destination is None:
             help_text = "Give one: pipeline(…, destination='duckdb') or run(…, destination=…)."
             raise PipelineConfigMissing(self._settings.pipeline_name, "destination", step, help_text)
@@ -98,3 +133,10 @@ class Route:
     def forget_targets(self) -> None:
         """Forget the clients: they belong to another process."""
         self._targets = {}
+
+
+def _registry() -> Any:
+    # Imported here alone: who only attaches and looks at the state needs no destination.
+    from oarlock.destinations import registry
+
+    return registry

@@ -28,7 +28,7 @@ from oarlock.steps.batches import batches_of
 from oarlock.steps.gathered import BatchTooLarge, Gathered
 from oarlock.steps.hints import Declared, TableHints
 from oarlock.steps.identify import Identities, set_aside, system_columns_of
-from oarlock.steps.settle import Columns, SettledColumn, SettledTable, Settler
+from oarlock.steps.settle import Columns, Rules, SettledColumn, SettledTable, Settler
 from oarlock.steps.shred import Shredder
 from oarlock.steps.transpose import as_dicts
 
@@ -88,6 +88,8 @@ class Normalizer:
         self._naming = Naming(max_identifier_length)
         self._keys = KeyMap(self._naming)
         self._overlay: tuple[str, Columns] = ("", {})
+        self._now_s = _seconds(load_id)
+        self._rules = Rules.of(schema, now_s=self._now_s)
 
     def add_rows(self, hints: TableHints, rows: Sequence[Any]) -> None:
         """Take rows: mappings, models, dataclasses; a plain value is a row with one column, ``value``.
@@ -146,13 +148,17 @@ class Normalizer:
                 settled = [self._gathered(batch, each) for each in batch.gather()]
             for each in settled:
                 each.settle(self._settler(each.gathered))
+                columns = self._columns(each.gathered.table)
+                _check_not_null(each, columns, system_columns=batch.system_columns)
             if not batch.system_columns and not any(settled[0].flat()):
                 return  # nothing but NULL, without a type: no column could tell that the rows were there
             delta = self._delta(batch, settled)
             if not delta:
                 self._emit(batch, settled)
                 return
-            self.schema = self._grow(delta)
+            before, self.schema = self.schema, self._grow(delta)
+            if self.schema.settings is not before.settings:
+                self._rules = Rules.of(self.schema, now_s=self._now_s)
         raise SchemaError(f"table {batch.table!r} still brings new columns after {MAX_ROUNDS} rounds: {sorted(delta)}")
 
     def _gathered(self, batch: _Batch, gathered: Gathered) -> SettledTable:
@@ -178,7 +184,9 @@ class Normalizer:
 
     def _is_json(self, table: str, column: str) -> bool:
         known = self._columns(table).get(column)
-        return known is not None and known.get("data_type") == "json"
+        if known is not None and complete(known):
+            return bool(known["data_type"] == "json")
+        return self._rules.columns.preferred_type(column) == "json"
 
     def _is_variant(self, table: str, column: str) -> bool:
         known = self._columns(table).get(column)
@@ -204,7 +212,7 @@ class Normalizer:
             self._columns(gathered.table),
             gathered.columns,
             self._naming,
-            self.schema.detections,
+            self._rules,
             supports_nul=self._supports_nul,
             exact=self._exact,
         )
@@ -212,6 +220,7 @@ class Normalizer:
     def _delta(self, batch: _Batch, settled: Sequence[SettledTable]) -> SchemaDelta:
         """Give what the schema does not know yet."""
         delta: dict[str, Mapping[str, Any]] = {}
+        with_root_ids = self._with_root_ids(batch)
         for each in settled:
             gathered = each.gathered
             known = self._schema_columns(gathered.table)
@@ -220,12 +229,8 @@ class Normalizer:
             table = batch.declared.missing_in(self.schema.tables.get(gathered.table)) if is_root else {}
             columns = {**table.pop("columns", {}), **new}
             if batch.system_columns:
-                with_root_id = not is_root and self._with_root_ids(batch)
-                columns |= {
-                    name: document
-                    for name, document in system_columns_of(is_root=is_root, with_root_id=with_root_id).items()
-                    if not _is_known(known, name)
-                }
+                ours = system_columns_of(is_root=is_root, with_root_id=with_root_ids)
+                columns |= {name: document for name, document in ours.items() if not _is_known(known, name)}
             marks = (self.schema.tables.get(gathered.table) or {}).get("x-normalizer") or {}
             if columns or table or not marks.get("seen-data"):
                 if gathered.parent is not None:
@@ -248,13 +253,19 @@ class Normalizer:
             with_root_ids=self._with_root_ids(batch),
         )
         for each in settled:
-            _check_not_null(each, self._columns(each.gathered.table), system_columns=batch.system_columns)
-        for each in settled:
             gathered = each.gathered
             system_columns = identities.columns(gathered, each.supplied_ids) if batch.system_columns else {}
             self.rows[gathered.table] = self.rows.get(gathered.table, 0) + gathered.count
             for rows in batches_of(list(each.flat()), system_columns, gathered.count):
                 self._sink(gathered.table, rows)
+
+
+def _seconds(load_id: str) -> float:
+    """Read the time at which a package was begun from its id; 0 where it holds none."""
+    try:
+        return float(load_id)
+    except ValueError:
+        return 0.0
 
 
 def _is_known(columns: Columns, name: str) -> bool:

@@ -17,8 +17,10 @@ import pyarrow.compute as pc
 from oarlock.errors import InvalidRow
 from oarlock.schema.coercion import CannotCoerce, converter, decimal_hints, infer, plain, variants
 from oarlock.schema.delta import complete
+from oarlock.schema.document import Schema
 from oarlock.schema.keys import variant_column
-from oarlock.schema.naming import Naming
+from oarlock.schema.naming import Naming, is_system_name
+from oarlock.schema.rules import ColumnRules
 from oarlock.steps import frames
 from oarlock.steps.arrays import UNFIT, array_of, one_array
 from oarlock.steps.gathered import Cells, Gathered
@@ -84,6 +86,33 @@ def same_type(one: ColumnDocument, other: ColumnDocument) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
+class Rules:
+    """What the settings of the schema say about new columns.
+
+    Args:
+        now_s: the time near which numbers are taken for times, if the settings say so.
+    """
+
+    columns: ColumnRules
+    detections: Sequence[str]
+    now_s: float
+
+    @classmethod
+    def of(cls, schema: Schema, *, now_s: float) -> Rules:
+        """Take the settings of a schema."""
+        return cls(ColumnRules(schema.settings), schema.detections, now_s)
+
+    def data_type(self, name: str, value: Any) -> str | None:
+        """Give the type of a new column by its name and first value. Raises CannotCoerce."""
+        found = infer(value, self.detections, now_s=self.now_s)
+        return found and (self.columns.preferred_type(name) or found)
+
+    def hints(self, name: str) -> dict[str, bool]:
+        """Give the hints that a new column's name brings; the system's own are no matter of a user's rows."""
+        return {} if is_system_name(name) else self.columns.hints(name)
+
+
+@dataclass(frozen=True, slots=True)
 class Settler:
     """Settles the columns of one table.
 
@@ -97,7 +126,7 @@ class Settler:
     columns: Columns
     brought: Collection[str]
     naming: Naming
-    detections: Sequence[str]
+    rules: Rules
     supports_nul: bool = True
     exact: bool = False
 
@@ -133,13 +162,13 @@ class Settler:
     def _new_column(self, name: str, values: Sequence[Any], types: set[type]) -> dict[str, Any] | None:
         first = next((value for value in values if value is not None), None)
         try:
-            data_type = infer(first, self.detections)
+            data_type = self.rules.data_type(name, first)
         except CannotCoerce as error:
             raise self._invalid(name, first, str(error)) from error
         if data_type is None:
             return None
         hints = self._decimal_hints(values) if data_type == "decimal" else {}
-        column = {"name": name, "data_type": data_type, "nullable": True, **(hints or {})}
+        column = {"name": name, "data_type": data_type, "nullable": True, **self.rules.hints(name), **(hints or {})}
         if hints is None:
             column["data_type"] = "text"  # no decimal column holds numbers this long
         known = self.columns.get(name) or {}
@@ -186,8 +215,12 @@ class Settler:
         """Settle values beside the column that did not take them."""
         hints = self._decimal_hints(cells.values)
         named: dict[str, tuple[ColumnDocument, list[int]]] = {}
+        candidates: dict[Sequence[str], list[ColumnDocument]] = {}
         for place, value in enumerate(cells.values):
-            variant = self._variant_of(name, value, hints)
+            data_types = self._variant_types(name, value)
+            if data_types not in candidates:
+                candidates[data_types] = list(self._candidates(name, data_types, hints))
+            variant = self._variant_of(name, value, candidates[data_types])
             named.setdefault(variant["name"], (variant, []))[1].append(place)
         settled = []
         for variant_name, (variant, places) in named.items():
@@ -195,28 +228,31 @@ class Settler:
             settled += self._columns(variant_name, variant, part, part.value_types(), is_variant=True)
         return settled
 
-    def _variant_of(self, name: str, value: Any, hints: dict[str, int] | None) -> ColumnDocument:
+    def _variant_types(self, name: str, value: Any) -> tuple[str, ...]:
+        try:
+            return variants(value)
+        except CannotCoerce as error:
+            raise self._invalid(name, value, str(error)) from error
+
+    def _variant_of(self, name: str, value: Any, candidates: Sequence[ColumnDocument]) -> ColumnDocument:
         """Choose the variant that takes a value."""
         reason = "no column holds it"
-        try:
-            found = plain(value)
-            for variant in self._candidates(name, variants(value), hints):
-                try:
-                    assert found is not None
-                    converter(found[0], variant["data_type"])(found[1], variant)
-                    return variant
-                except CannotCoerce as error:
-                    reason = str(error)
-        except CannotCoerce as error:
-            reason = str(error)
+        found = plain(value)
+        assert found is not None
+        for variant in candidates:
+            try:
+                converter(found[0], variant["data_type"])(found[1], variant)
+                return variant
+            except CannotCoerce as error:
+                reason = str(error)
         raise self._invalid(name, value, reason)
 
     def _candidates(
         self, name: str, data_types: Sequence[str], hints: dict[str, int] | None
     ) -> Iterator[ColumnDocument]:
         """Give the variants of a column to try in turn, those it has and those it may get."""
+        columns = {**dict.fromkeys(self.brought, _BROUGHT), **self.columns}
         for data_type in data_types:
-            columns = {**dict.fromkeys(self.brought, _BROUGHT), **self.columns}
             variant_name = variant_column(self.naming, columns, name, data_type)
             known = self.columns.get(variant_name)
             if known is not None and complete(known):
