@@ -12,7 +12,7 @@ from typing import Any
 from boxes import Box
 from companion import Companion
 from judging import Finding
-from reading import plain, read_box
+from reading import Reader
 from results import Point, Result
 from scenarios import Scenario
 from syscalls import GROWS, SYNCS, WRITES
@@ -86,6 +86,11 @@ class Lane:
         if not ended.finished:
             raise AssertionError(f"the first state of {scenario.name!r} could not be made: {ended.error}")
         self.box.keep()
+        self._reader = Reader(self.box.folder, self.box.database)
+
+    def close(self) -> None:
+        """End the lane's reader."""
+        self._reader.close()
 
     def count(self, kind: str = "before") -> list[str]:
         """Run the program without a fault, and name its calls."""
@@ -123,12 +128,12 @@ class Lane:
         if not first.finished:
             result.findings.append(Finding("stuck", f"the restart: {_last_line(first)}"))
             return
-        result.findings += scenario.after_restart(self._facts(), ending.said)
+        result.findings += scenario.after_restart(self._reader.read(), ending.said)
         second = self._run(scenario.again)
         if not second.finished:
             result.findings.append(Finding("stuck", f"the next run: {_last_line(second)}"))
             return
-        result.findings += scenario.after_all(self._facts(), [second.pid])
+        result.findings += scenario.after_all(self._reader.read(), [second.pid])
 
     def _judge_failure(self, ending: Ending, result: Result) -> None:
         """A call that fails may raise and must then say why; it must not hang, and not kill."""
@@ -143,18 +148,6 @@ class Lane:
                 result.findings.append(Finding("bad", f"the error does not say why: {_last_line(ending)}"))
         elif not ending.finished:
             result.findings.append(Finding("bad", f"the program died with status {ending.status}"))
-
-    def _facts(self) -> dict[str, Any]:
-        box = self.box
-
-        def read(say: Callable[[Any], None]) -> None:
-            say(plain(read_box(box.folder, box.database)))
-
-        ending = fork(read, deadline_s=RESTART_S)
-        if not ending.finished:
-            raise AssertionError(f"the reader could not read: {ending.error or 'it was stuck'}")
-        facts: dict[str, Any] = ending.said[0]
-        return facts
 
     def _run(self, step: Callable[[Box, Callable[[Any], None]], None]) -> Ending:
         return fork(self._body(step), deadline_s=RESTART_S)

@@ -10,18 +10,60 @@ import os
 import sqlite3
 import stat
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import duckdb
 
-#: Columns that differ from run to run.
-SYSTEM_COLUMNS = ("_dlt_id",)
+class Reader:
+    """A process of its own that reads a box whenever it is asked to, and lets go of it in between.
 
+    It lives on because to start DuckDB takes longer than to read with it.
+    """
 
-def read_box(folder: Path, database: Path) -> dict[str, Any]:
-    """Read store, database and folders as plain values; the process that calls this must end right after."""
-    facts = {"files": _files(folder.parent), "beside": _beside(database), **_store(folder), **_database(database)}
-    return facts
+    def __init__(self, folder: Path, database: Path) -> None:
+        self._folder, self._database = folder, database
+        asked, self._ask = os.pipe()
+        hear, answer = os.pipe()
+        self._pid = os.fork()
+        if self._pid == 0:
+            os.close(self._ask)
+            os.close(hear)
+            self._be(asked, answer)
+        os.close(asked)
+        os.close(answer)
+        self._hear = os.fdopen(hear, "rb")
+
+    def read(self) -> dict[str, Any]:
+        """Read store, database and folders as plain values."""
+        os.write(self._ask, b"?")
+        line = self._hear.readline()
+        facts: dict[str, Any] = json.loads(line) if line else {"failed": "the reader died"}
+        if "failed" in facts:
+            raise AssertionError(f"what is there cannot be read: {facts['failed']}")
+        return facts
+
+    def close(self) -> None:
+        """End the process."""
+        os.close(self._ask)
+        self._hear.close()
+        os.waitpid(self._pid, 0)
+
+    def _be(self, asked: int, answer: int) -> NoReturn:
+        try:
+            with duckdb.connect(":memory:", config={"threads": 1}) as connection, os.fdopen(answer, "wb") as pipe:
+                while os.read(asked, 1):
+                    try:
+                        facts = _plain(self._read(connection))
+                    except Exception as error:
+                        facts = {"failed": f"{type(error).__name__}: {error}"}
+                    pipe.write(json.dumps(facts).encode() + b"\n")
+                    pipe.flush()
+        finally:
+            os._exit(0)
+
+    def _read(self, connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
+        around = {"files": _files(self._folder.parent), "beside": _beside(self._database)}
+        return {**around, **_store(self._folder), **_tables(connection, self._database)}
 
 
 def _store(folder: Path) -> dict[str, Any]:
@@ -52,20 +94,23 @@ def _store(folder: Path) -> dict[str, Any]:
     }
 
 
-def _database(path: Path) -> dict[str, Any]:
+def _tables(connection: duckdb.DuckDBPyConnection, path: Path) -> dict[str, Any]:
     if not path.exists():
-        return {"database": False, "tables": {}}
-    tables: dict[str, list[dict[str, Any]]] = {}
-    with duckdb.connect(str(path)) as connection:
+        return {"tables": {}}
+    connection.execute(f"ATTACH '{path}' AS box (READ_ONLY)")
+    try:
         names = connection.execute(
-            "SELECT table_schema, table_name FROM information_schema.tables ORDER BY 1, 2"
+            "SELECT table_schema, table_name FROM information_schema.tables WHERE table_catalog = 'box' ORDER BY 1, 2"
         ).fetchall()
-        for schema, name in names:
-            cursor = connection.execute(f'SELECT * FROM "{schema}"."{name}"')
-            columns = [column[0] for column in cursor.description or []]
-            rows = [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
-            tables[f"{schema}.{name}"] = rows
-    return {"database": True, "tables": tables}
+        return {"tables": {f"{schema}.{name}": _rows(connection, schema, name) for schema, name in names}}
+    finally:
+        connection.execute("DETACH box")
+
+
+def _rows(connection: duckdb.DuckDBPyConnection, schema: str, name: str) -> list[dict[str, Any]]:
+    cursor = connection.execute(f'SELECT * FROM box."{schema}"."{name}"')
+    columns = [column[0] for column in cursor.description or []]
+    return [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
 
 
 def _files(top: Path) -> dict[str, int]:
@@ -84,6 +129,6 @@ def _beside(database: Path) -> list[str]:
     return sorted(os.listdir(database.parent))
 
 
-def plain(value: Any) -> Any:
+def _plain(value: Any) -> Any:
     """Give facts as JSON keeps them: moments and the like as text."""
     return json.loads(json.dumps(value, default=str))

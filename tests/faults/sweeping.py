@@ -93,6 +93,7 @@ def _be_lane(scenario: Scenario, top: Path, plan: Plan, mine: slice) -> None:
             beyond = len(names) + 1
             while not _take(lane, Point(beyond, plan.kinds[0], plan.sticky), top) and lane.reached:
                 beyond += 1
+        lane.close()
         code = 0
     except BaseException:
         (top / "broke").write_text(traceback.format_exc())
