@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 OUT ?= out
 
-.PHONY: demo test check format lint layers types docs-check bench faults clean
+.PHONY: demo test reference check format lint layers types docs-check bench faults clean
 
 $(VENV)/.base: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -30,7 +30,7 @@ demo: $(VENV)/.base ## Load the real files of examples/data with four workers in
 		--destination duckdb:///$(CURDIR)/$(OUT)/demo.duckdb --workers 4
 
 test: $(VENV)/.test ## Run the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --ignore tests/docs
 
 check: format lint layers types ## Everything CI checks besides the tests
 
@@ -48,6 +48,9 @@ types: $(VENV)/.lint
 
 docs-check: $(VENV)/.test ## Run every snippet of README and docs
 	$(BIN)/python -m pytest tests/docs
+
+reference: $(VENV)/.test ## Write docs/reference from docstrings, errors and the command
+	$(BIN)/python docs/make_reference.py
 
 faults: $(VENV)/.test ## The kill sweeps, every point
 	OARLOCK_SWEEP_EVERY=1 $(BIN)/python -m pytest tests/faults -s

@@ -122,19 +122,9 @@ class Ours:
         self.lock.release()
 
 
-class Theirs:
-    """The strongest rival that can be had: filelock as it comes."""
-
-    def __init__(self, folder: Path) -> None:
-        self.lock = filelock.FileLock(folder / "theirs.lock")
-
-    def acquire(self) -> None:
-        """Wait for the turn."""
-        self.lock.acquire()
-
-    def release(self) -> None:
-        """Give it back."""
-        self.lock.release()
+def theirs(folder: Path) -> Rival:
+    """Make the strongest rival that can be had: filelock as it comes."""
+    return filelock.FileLock(folder / "theirs.lock")
 
 
 RIVALS: dict[str, Callable[[Path], Rival]] = {
@@ -142,7 +132,7 @@ RIVALS: dict[str, Callable[[Path], Rival]] = {
     "oarlock": Ours,
     "polling": Polling,
     "parking": Parking,
-    "FileLock": Theirs,
+    "FileLock": theirs,
 }
 
 

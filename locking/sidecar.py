@@ -115,8 +115,18 @@ class Sidecar:
         self._mine = b""
         if os.fstat(self.fd).st_size < SIZE:
             # The last byte alone: this is not under the lock, and another process may have written a record by now.
-            write_at(self.fd, b"\0", SIZE - 1)
+            self._put(b"\0", SIZE - 1)
         self._who = self._who or _who(self._worker)
+
+    def _put(self, data: bytes, offset: int) -> None:
+        try:
+            write_at(self.fd, data, offset)
+        except OSError as error:
+            raise self._named(error) from error
+
+    def _named(self, error: OSError) -> OSError:
+        """Name the file, which the system does not."""
+        return OSError(error.errno, error.strerror, self._place)
 
     def close(self) -> None:
         """Close the file; what was seen is remembered."""
@@ -144,7 +154,10 @@ class Sidecar:
             return self._write(epoch, why, moment)
         # The body beside it stays. Should the write fail, the next reading differs from what is remembered here.
         self._mine = mine = self._fixed + _pack_changing(epoch, ~epoch, moment)
-        write_at(self.fd, mine, 0)
+        try:
+            write_at(self.fd, mine, 0)
+        except OSError as error:
+            raise self._named(error) from error
         self.seen = epoch
         return epoch
 
@@ -182,13 +195,13 @@ class Sidecar:
         if found is not None and found.head != self._mine and found.epoch >= epoch:
             self.seen = max(self.seen, found.epoch)
             return max(found.epoch, epoch + 1)
-        write_at(self.fd, self._mine + self._body, 0)
+        self._put(self._mine + self._body, 0)
         return epoch
 
     def _write(self, epoch: int, why: str, moment: float) -> int:
         self.prepare(why)
         self._mine = mine = self._fixed + _pack_changing(epoch, ~epoch, moment)
-        write_at(self.fd, mine + self._body, 0)
+        self._put(mine + self._body, 0)
         self.seen = epoch
         return epoch
 

@@ -18,6 +18,8 @@ BUSY_S = 2.0
 _SETTINGS = ("synchronous=NORMAL", "wal_autocheckpoint=0", "trusted_schema=OFF", "cell_size_check=ON")
 
 _FSYNC_ERRORS = (sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_DIR_FSYNC)
+#: A disk with less room is as good as full.
+_LITTLE_ROOM_BYTES = 1024 * 1024
 _REASONS = {
     sqlite3.SQLITE_FULL: "the disk is full",
     sqlite3.SQLITE_READONLY: "it may not be written to",
@@ -112,8 +114,18 @@ def explained(error: sqlite3.Error, path: Path, waited_s: float) -> Exception:
     if code in _FSYNC_ERRORS:
         return StorePoisoned(path, str(error))
     if primary in _REASONS:
-        return StoreUnavailable(path, f"{_REASONS[primary]} ({error})")
+        return StoreUnavailable(path, f"{_REASONS[primary]} ({error}{_room(path)})")
     return error
+
+
+def _room(path: Path) -> str:
+    """Tell how much room is left where there is next to none: SQLite has several names for a full disk."""
+    try:
+        found = os.statvfs(path.parent)
+    except (OSError, AttributeError):
+        return ""
+    left = found.f_bavail * found.f_frsize
+    return f"; its disk is full: {left} bytes are left" if left < _LITTLE_ROOM_BYTES else ""
 
 
 def is_busy(error: OarlockError) -> bool:

@@ -247,12 +247,13 @@ class SqliteStore(StateStore):
             else:
                 return self._writer
 
-    def _move_log(self) -> None:
+    def _move_log(self, *, inside_guard: bool = False) -> None:
         """Move the log into the database, as far as readers allow; writers go on meanwhile."""
         reader = self._take_reader()
         try:
             _, pages, moved = reader.connection.run("PRAGMA wal_checkpoint(PASSIVE)")[0]
-            self._log_is_long = pages > LOG_PAGES and moved < pages
+            # What a reader held back inside the guard is not tried for again with every transaction.
+            self._log_is_long = pages > LOG_PAGES and moved < pages and not inside_guard
         except StorePoisoned as error:
             self._sync.fail(error.reason)
         except OarlockError:
@@ -314,7 +315,7 @@ class Turn:
                 if committed:
                     store._sync.committed(transaction.seq)
                     if store._log_is_long:
-                        store._move_log()
+                        store._move_log(inside_guard=True)
         except StorePoisoned as failure:
             store._sync.fail(failure.reason)
             raise

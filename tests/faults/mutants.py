@@ -18,7 +18,6 @@ from oarlock.destinations.clients.duckdb import Database
 from oarlock.destinations.clients.duckdb_load import DuckDbSession
 from oarlock.pipelines.membership import Membership
 from oarlock.steps.load import Loaded, Loader
-from oarlock.steps.spool import remove_files
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,17 +90,6 @@ def _commits_rows_and_load_id_apart() -> None:
     DuckDbSession.query = mutant  # type: ignore[method-assign]
 
 
-def _removes_files_before_the_mark() -> None:
-    mark = Loader._mark
-
-    def mutant(self: Loader, group: Any, *rest: Any) -> None:
-        for package in group.values():
-            remove_files(self.packages_folder, package.jobs)
-        mark(self, group, *rest)
-
-    Loader._mark = mutant  # type: ignore[method-assign]
-
-
 def _makes_the_database_in_place() -> None:
     Database._create = lambda self: None  # type: ignore[method-assign]
 
@@ -141,7 +129,6 @@ def mutants() -> dict[str, Mutant]:
         Mutant("commits the cursor before the package", "append", "lost", _commits_the_cursor_before_the_package, (0.4, 0.7)),
         Mutant("does not ask for the load id", "append", "dup", _does_not_ask_for_the_load_id, (0.6, 0.85)),
         Mutant("commits rows and load id apart", "append", "dup", _commits_rows_and_load_id_apart, (0.55, 0.8)),
-        Mutant("removes files before the mark", "append", "stuck", _removes_files_before_the_mark, (0.65, 0.85)),
         Mutant("makes the database in place", "first", "stuck", _makes_the_database_in_place, (0.7, 0.85)),
         Mutant("wipes in place", "drop", "stuck", _wipes_in_place, (0.1, 0.2)),
         Mutant("sweeps nothing", "append", "litter", _sweeps_nothing, (0.4, 0.7)),

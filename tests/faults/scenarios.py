@@ -320,6 +320,20 @@ class LostFolder(Scenario):
             pipeline.run(None)
 
 
+class LoadedInPart(LostFolder):
+    """The machine is lost while some rows are loaded and others are only extracted, cursor and all."""
+
+    name = "in-part"
+
+    def act(self, box: Box, say: Say) -> None:
+        """Load rows of another resource, while the source's own wait to be normalized."""
+        with make(box) as pipeline:
+            pipeline.run([{"n": 1}], table_name="others", wait=False)
+            pipeline.extract(self.source(ALL))
+            pipeline.load()
+            pipeline.run(None)
+
+
 class Dropped(Scenario):
     """drop(): the folder is wiped and made anew; the destination still has rows and cursor."""
 
@@ -480,7 +494,7 @@ class StateChange(Scenario):
 def scenarios() -> dict[str, Scenario]:
     """Give all by name."""
     made = (
-        *(FirstRun(), Scenario(), Replace(), NewColumns(), SecondProcess(), StepByStep(), Spooled(), LostFolder()),
+        *(FirstRun(), Scenario(), Replace(), NewColumns(), SecondProcess(), StepByStep(), Spooled(), LostFolder(), LoadedInPart()),
         *(Dropped(), DroppedPackages(), DevMode(), Refreshed(), StateChange(), SecondTry()),
     )
     return {one.name: one for one in made}

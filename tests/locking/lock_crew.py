@@ -186,14 +186,18 @@ def be_interrupted(pipe: Connection, path: Path, times: int) -> None:
             armed = False
             raise KeyboardInterrupt
 
+    def go_on() -> None:
+        nonlocal armed
+        armed = True
+        while armed:
+            with lock.hold("be interrupted", timeout_s=PATIENCE_S):
+                pass
+
     signal.signal(signal.SIGINT, interrupt)
     pipe.send("ready")
     while caught < times:
         try:
-            armed = True
-            while armed:
-                with lock.hold("be interrupted", timeout_s=PATIENCE_S):
-                    pass
+            go_on()
         except KeyboardInterrupt:
             caught += 1
     pipe.send((lock.held_by_me(), Lock(path).try_acquire("see")))

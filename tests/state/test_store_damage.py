@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_store import package, schema
+from store_records import package, schema
 
 from oarlock.errors import StoreDamaged, StoreError, StoreTooNew, StoreUnavailable
 from oarlock.schema.hashing import content_hash

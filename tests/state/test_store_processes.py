@@ -22,7 +22,7 @@ from oarlock.state.store import SqliteStore
 
 _HERE = Path(__file__).parent
 #: Every so many system calls a kill is tried; OARLOCK_SWEEP=1 tries them all.
-_EVERY = os.environ.get("OARLOCK_SWEEP", "4")
+_EVERY = os.environ.get("OARLOCK_SWEEP", "5")
 _NOT_ALLOWED = 77
 
 
@@ -62,7 +62,7 @@ def test_workers_that_are_killed_at_random_lose_nothing_they_told(
     folder = fast_folder if where == "memory" else tmp_path
     seed = int.from_bytes(os.urandom(3), "big")
 
-    done = run_program("kill_torture.py", folder / "p", 6, 2.5, seed)
+    done = run_program("kill_torture.py", folder / "p", 6, 1.8, seed)
 
     print(done.stdout, done.stderr)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -100,6 +100,16 @@ def test_system_columns_come_last_in_their_order() -> None:
     assert "resource" not in tables.stored.table("t__items")
 
 
+def test_every_row_below_a_merged_table_names_its_root() -> None:
+    rows = [{"id": number, "l": [{"m": [number]} for _ in range(number)]} for number in range(4)]
+    tables = Tables().add(rows, write_disposition="merge", primary_key=("id",))
+
+    roots = {row["_dlt_id"]: row["id"] for row in tables.rows("t", system=True)}
+    assert [roots[row["_dlt_root_id"]] for row in tables.rows("t__l", system=True)] == [1, 2, 2, 3, 3, 3]
+    for row in tables.rows("t__l__m", system=True):
+        assert roots[row["_dlt_root_id"]] == row["value"]
+
+
 def test_rows_of_nothing_but_null_are_kept_and_make_no_column() -> None:
     tables = Tables().add([{"a": None}, {}, {"a": None, "b": {}, "c": []}])
 

@@ -100,7 +100,7 @@ def loader_of(pipeline: Pipeline, run_id: str | None = None) -> Loader:
         pipeline_name=pipeline.pipeline_name,
         worker=member.worker,
         target_of=pipeline.target,
-        state_row=lambda snapshot: state_row(pipeline.pipeline_name, snapshot),
+        state_row=lambda snapshot, absent: state_row(pipeline.pipeline_name, snapshot, absent),
         told=partial(member.told, run=run_id) if run_id is not None else member.told,
         group_packages=pipeline.knobs.group_max_packages,
         group_bytes=pipeline.knobs.group_max_bytes,

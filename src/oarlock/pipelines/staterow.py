@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 from oarlock.destinations.base import StateRow
-from oarlock.state.base import Snapshot
+from oarlock.state.base import PackageRecord, Snapshot
 from oarlock.state.documents import join
 from oarlock.state.versions import STATE_ENGINE_VERSION, encode_state, state_hash
+from oarlock.steps.undo import state_without
 
 
-def state_row(pipeline_name: str, snapshot: Snapshot) -> StateRow | None:
-    """Encode the state of a snapshot; ``_local`` stays on this machine."""
-    state = join(snapshot.documents())
+def state_row(pipeline_name: str, snapshot: Snapshot, absent: Sequence[PackageRecord]) -> StateRow | None:
+    """Encode the state of a snapshot, less what packages that stay behind did to it; ``_local`` stays on this machine."""
+    state = join(state_without(snapshot.documents(), absent))
     state.pop("_local", None)
     state["pipeline_name"] = pipeline_name
     state["schema_names"] = snapshot.schema_names()

@@ -9,6 +9,9 @@ from typing import Any
 from oarlock.schema.document import Schema
 from oarlock.state.base import Documents, PackageRecord, StateKey, StateStore, Transaction
 from oarlock.state.documents import join, split
+from oarlock.state.merge import changed
+from oarlock.state.merge import changed
+from oarlock.steps.undo import touched, with_undo
 from oarlock.steps.spool import PackageWriter
 
 
@@ -37,11 +40,11 @@ class RunState:
         self.get().get("sources", {}).get(source, {}).get("resources", {}).pop(resource, None)
 
     def changes(self) -> tuple[Documents, Documents] | None:
-        """Give the documents before and after, or ``None`` where nothing was touched."""
+        """Give the documents that differ, before and after, or ``None`` where nothing was changed."""
         if self._state is None or self._base is None:
             return None
-        ours = split(self._state)
-        return None if ours == self._base else (self._base, ours)
+        base, ours = changed(self._base, split(self._state))
+        return (base, ours) if base or ours else None
 
 
 @dataclass(slots=True)
@@ -72,10 +75,13 @@ def commit_packages(
         StateConflict: the run and another writer changed one plain key to different values; nothing was committed.
     """
     changes = None if state is None else state.changes()
+    keys = {*changes[0], *changes[1]} if changes is not None else set()
     with store.transaction("commit package") as tx:
+        before = touched(tx, keys)
         if changes is not None:
             tx.merge(changes[0], changes[1], author=author)
-        made = list(complete(tx, packages))
+        after = touched(tx, keys)
+        made = [with_undo(record, before, after) for record in complete(tx, packages)]
         for record in made:
             tx.put_package(record)
     return made

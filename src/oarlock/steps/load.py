@@ -29,6 +29,7 @@ from oarlock.locking.lock import Lock
 from oarlock.schema.document import Schema
 from oarlock.state.base import PackageRecord, Snapshot, StateStore
 from oarlock.steps.spool import check_job, remove_files
+from oarlock.steps.undo import without_undo
 
 #: A group stays small enough that the first of its callers does not wait for ever.
 GROUP_PACKAGES = 1_000
@@ -62,7 +63,7 @@ class Loader:
     pipeline_name: str
     worker: str
     target_of: Callable[[Mapping[str, Any]], Target]
-    state_row: Callable[[Snapshot], StateRow | None]
+    state_row: Callable[[Snapshot, Sequence[PackageRecord]], StateRow | None]
     told: Callable[..., None]
     group_packages: int = GROUP_PACKAGES
     group_bytes: int = GROUP_BYTES
@@ -132,7 +133,8 @@ class Loader:
     def _prepare(
         self, snapshot: Snapshot, group: list[PackageRecord]
     ) -> tuple[dict[str, SchemaToLoad], StateRow | None]:
-        # State and schemas are read in the same snapshot as the packages: they hold the effects of exactly these.
+        # State and schemas are read in the same snapshot as the packages. What packages that are not among these have
+        # done to the state is taken back, so that no cursor arrives before its rows.
         schemas = {}
         for name in {package.schema_name for package in group}:
             record = snapshot.schema(name)
@@ -147,7 +149,9 @@ class Loader:
                 tables=schema.tables,
                 text=schema.to_json(),
             )
-        return schemas, self.state_row(snapshot)
+        mine = {package.load_id for package in group}
+        waiting = [one for one in snapshot.packages("extracted", "normalized") if one.failure is None]
+        return schemas, self.state_row(snapshot, [one for one in waiting if one.load_id not in mine])
 
     def _load_group(
         self,
@@ -158,7 +162,10 @@ class Loader:
         done: Loaded,
     ) -> None:
         damaged = self._damaged(group)
-        good = [package for package in group if package.load_id not in damaged]
+        # A package that has arrived needs its files no more, whatever state they are in.
+        there = target.client().loaded_ids(list(damaged)) if damaged else set()
+        damaged = {load_id: reason for load_id, reason in damaged.items() if load_id not in there}
+        good = [package for package in group if package.load_id not in damaged and package.load_id not in there]
         outcome = LoadOutcome(loaded=(), already_there=())
         if good:
             schemas, state = prepared
@@ -167,11 +174,18 @@ class Loader:
                     packages=[self._to_load(package) for package in good],
                     schemas=schemas,
                     state=state,
-                    fence=lambda: self.turn.check(epoch),
+                    fence=lambda: self._fence(epoch),
                     pipeline_name=self.pipeline_name,
                 )
             )
+        arrived_before = [package.load_id for package in group if package.load_id in there]
+        outcome = replace(outcome, already_there=[*outcome.already_there, *arrived_before])
         self._mark({package.load_id: package for package in group}, outcome, damaged, done)
+
+    def _fence(self, epoch: int) -> None:
+        """Right before the destination's commit: what it is made of is on disk, and the turn is still this worker's."""
+        self.store.sync()
+        self.turn.check(epoch)
 
     def _damaged(self, group: list[PackageRecord]) -> dict[str, str]:
         found: dict[str, str] = {}
@@ -211,7 +225,7 @@ class Loader:
         now = time.time()
         with self.store.transaction("mark packages loaded") as tx:
             for load_id in arrived:
-                tx.put_package(replace(group[load_id], state="loaded", loaded_at=now))
+                tx.put_package(replace(without_undo(group[load_id]), state="loaded", loaded_at=now))
             for load_id, reason in failed.items():
                 tx.put_package(replace(group[load_id], failure=reason))
             if arrived and tx.get(("_local", "first_run"), True):

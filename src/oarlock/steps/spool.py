@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -106,8 +107,9 @@ class PackageWriter:
         fd = self._file()
         view = memoryview(data).cast("B")
         written = 0
-        while written < len(view):
-            written += os.write(fd, view[written:])
+        with _naming(self._paths[-1]):
+            while written < len(view):
+                written += os.write(fd, view[written:])
         job = Job(
             job_id=f"{table}.{self._load_id}.{self._number}.{self._offset}",
             table=table,
@@ -129,16 +131,26 @@ class PackageWriter:
             self._number += 1
             path = self._folder / f"{self._load_id}-{self._number}.{self._worker}{SUFFIX}"
             self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
-            os.fchmod(self._fd, FILE_MODE)
             self._paths.append(path)
+            os.fchmod(self._fd, FILE_MODE)
             self._offset = self._rows_in_file = 0
         return self._fd
 
     def _close_file(self) -> None:
         if self._fd is not None:
-            os.fsync(self._fd)
+            with _naming(self._paths[-1]):
+                os.fsync(self._fd)
             os.close(self._fd)
             self._fd = None
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Name the file in an error of the system's, which knows only a descriptor."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def _joined(tables: list[pa.Table]) -> Iterator[pa.Table]:
@@ -158,7 +170,8 @@ def sync_folder(folder: Path) -> None:
     """Make the entries of a folder durable."""
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        os.fsync(fd)
+        with _naming(folder):
+            os.fsync(fd)
     finally:
         os.close(fd)
 

@@ -249,6 +249,8 @@ def _sync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        raise DestinationTransientError(f"{str(path)!r} could not be brought to disk: {error}") from error
     finally:
         os.close(descriptor)
 
