@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import sys
 import time
 from collections.abc import Sequence
@@ -49,7 +48,7 @@ def _clock(moment: float) -> str:
 
 def this_host() -> str:
     """Name this machine as owners' records do."""
-    return socket.gethostname()
+    return os.uname().nodename if hasattr(os, "uname") else os.environ.get("COMPUTERNAME", "")
 
 
 def this_command() -> str:

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import os
 import select
-import socket
 import struct
 import sys
 import time
@@ -57,7 +56,10 @@ class _Bell:
     """A socket that others write one byte to."""
 
     def __init__(self) -> None:
+        import socket  # for those who wait alone: who attaches and never waits is spared its import
+
         self.name = os.urandom(_NUMBER.size)
+        self._quietly = socket.MSG_NOSIGNAL
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         try:
             self.socket.bind(_BELL_PREFIX + self.name)
@@ -82,7 +84,7 @@ class _Bell:
     def ring(self, name: bytes) -> bool:
         """Ring another's bell; False if nobody is there."""
         try:
-            self.socket.sendto(b"!", socket.MSG_NOSIGNAL, _BELL_PREFIX + name)
+            self.socket.sendto(b"!", self._quietly, _BELL_PREFIX + name)
         except OSError:
             return False
         return True

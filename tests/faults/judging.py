@@ -97,7 +97,11 @@ def judged_loads(facts: Facts, *, store_is_whole: bool, dataset: str = DATASET) 
     if missing := loaded - set(loads):
         findings.append(Finding("lost", f"packages {sorted(missing)} are marked loaded and are not"))
     for name in ("items", "items__tags"):
-        if strange := {row.get("_dlt_load_id", "-") for row in tables.get(f"{dataset}.{name}", [])} - set(loads) - {"-"}:
+        if (
+            strange := {row.get("_dlt_load_id", "-") for row in tables.get(f"{dataset}.{name}", [])}
+            - set(loads)
+            - {"-"}
+        ):
             findings.append(Finding("bad", f"rows of {name} carry load ids {sorted(strange)}, which are not there"))
     return findings
 
@@ -115,9 +119,7 @@ def judged_store(facts: Facts) -> list[Finding]:
 
 def judged_modes(facts: Facts) -> list[Finding]:
     """Check that nobody else may read what is there."""
-    return [
-        Finding("bad", f"{name!r} has mode {mode:04o}") for name, mode in facts["files"].items() if mode & 0o077
-    ]
+    return [Finding("bad", f"{name!r} has mode {mode:04o}") for name, mode in facts["files"].items() if mode & 0o077]
 
 
 def judged_litter(facts: Facts, *, ended: Iterable[int]) -> list[Finding]:

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from boxes import Box
-from companion import Companion
+from companion import Companion, Other
 from judging import Finding
 from reading import Reader
 from results import Point, Result
 from scenarios import Scenario
 from syscalls import GROWS, SYNCS, WRITES
-from tracing import Call, Ending, Fail, Fault, Kill, Shorten, Tear, fork, trace
+from tracing import Call, Ending, Fail, Fault, Hold, Kill, Shorten, Tear, fork, trace
 
 #: A restart that takes longer is stuck; it takes a tenth of a second.
 RESTART_S = 30.0
@@ -30,6 +30,8 @@ _FAULTS: dict[str, Fault] = {
     "broken": Fail(errno.EIO),
     "short": Shorten(),
 }
+#: Kinds at which the program is held while another worker does its work; the latter after the locks' files are gone.
+HOLDS = ("held", "overtaken")
 #: One of these must stand in the error of a call that failed.
 _REASONS = {
     "full": ("No space left", "disk is full", "ENOSPC", "disk full", "not enough space"),
@@ -47,6 +49,7 @@ class Counter:
     counted: int = 0
     call: str = ""
     names: list[str] = field(default_factory=list)
+    meanwhile: Callable[[], None] = lambda: None
 
     def __call__(self, call: Call) -> Fault | None:
         """Count the call, and give the fault where it is its turn."""
@@ -58,12 +61,12 @@ class Counter:
         if not turn or (self.point.kind in ("torn", "short") and call.size < 2):
             return None
         self.call = self.call or self._short(call)
-        return _FAULTS[self.point.kind]
+        return Hold(self.meanwhile) if self.point.kind in HOLDS else _FAULTS[self.point.kind]
 
     def _counts(self, call: Call) -> bool:
         if not any(file.startswith(f"{self.box.here}/") for file in call.files):
             return False
-        if self.point.kind in KILLS:
+        if self.point.kind in KILLS + HOLDS:
             return call.name not in SYNCS
         if self.point.kind == "full":
             return call.name in GROWS | SYNCS
@@ -109,14 +112,35 @@ class Lane:
         self.box.restore()
         companion = Companion(self.box) if self.scenario.has_companion else None
         counter = Counter(self.box, point)
+        other = Other(self.box, overtakes=point.kind == "overtaken") if point.kind in HOLDS else None
+        if other is not None:
+            counter.meanwhile = other.work
         ending = trace(self._body(self.scenario.act), counter, deadline_s=RESTART_S)
         result = Result(point, counter.call, reached=bool(counter.call))
         self.reached = result.reached
-        if point.kind not in KILLS:
+        if other is not None:
+            result.findings += other.judged(ending)
+        elif point.kind not in KILLS:
             self._judge_failure(ending, result)
         self.scenario.lose(self.box)
         if companion is not None:
             result.findings += companion.goes_on()
+        self._go_on(ending, result)
+        if other is not None:
+            result.findings += other.judged_rows(self._reader.read())
+        return result
+
+    def take_twice(self, point: Point, second: Point) -> Result:
+        """Kill the program, and kill the restart too; the restart after that must do."""
+        self.box.restore()
+        first = Counter(self.box, point)
+        ending = trace(self._body(self.scenario.act), first, deadline_s=RESTART_S)
+        counter = Counter(self.box, second)
+        restart = trace(self._body(self.scenario.restart), counter, deadline_s=RESTART_S)
+        result = Result(point, f"{first.call}, then {second} {counter.call}", reached=bool(counter.call))
+        self.reached = result.reached
+        if not restart.killed and not restart.finished:
+            result.findings.append(Finding("stuck", f"the first restart: {_last_line(restart)}"))
         self._go_on(ending, result)
         return result
 
@@ -159,7 +183,6 @@ class Lane:
             step(self.box, say)
 
         return body
-
 
 
 def _last_line(ending: Ending) -> str:

@@ -124,9 +124,27 @@ def _drops_tables_before_the_commit() -> None:
 def mutants() -> dict[str, Mutant]:
     """Give all by the rule that they break."""
     made = (
-        Mutant("marks loaded before the destination commits", "append", "lost", _marks_before_the_destination_commits, (0.55, 0.8)),
-        Mutant("acknowledges before the store commits", "spooled", "lost", _acknowledges_before_the_store_commits, (0.3, 0.7)),
-        Mutant("commits the cursor before the package", "append", "lost", _commits_the_cursor_before_the_package, (0.4, 0.7)),
+        Mutant(
+            "marks loaded before the destination commits",
+            "append",
+            "lost",
+            _marks_before_the_destination_commits,
+            (0.55, 0.8),
+        ),
+        Mutant(
+            "acknowledges before the store commits",
+            "spooled",
+            "lost",
+            _acknowledges_before_the_store_commits,
+            (0.3, 0.7),
+        ),
+        Mutant(
+            "commits the cursor before the package",
+            "append",
+            "lost",
+            _commits_the_cursor_before_the_package,
+            (0.4, 0.7),
+        ),
         Mutant("does not ask for the load id", "append", "dup", _does_not_ask_for_the_load_id, (0.6, 0.85)),
         Mutant("commits rows and load id apart", "append", "dup", _commits_rows_and_load_id_apart, (0.55, 0.8)),
         Mutant("makes the database in place", "first", "stuck", _makes_the_database_in_place, (0.7, 0.85)),

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 import duckdb
 
+
 class Reader:
     """A process of its own that reads a box whenever it is asked to, and lets go of it in between.
 

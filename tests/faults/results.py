@@ -10,6 +10,7 @@ from pathlib import Path
 from judging import Finding
 from syscalls import LOCKS, WRITES
 
+
 @dataclass(frozen=True, slots=True)
 class Point:
     """Where the fault was: the n-th call that counts, and what happened there."""

@@ -12,7 +12,6 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 from boxes import DATASET, NAME, Box, end_of_process
@@ -494,9 +493,17 @@ class StateChange(Scenario):
 def scenarios() -> dict[str, Scenario]:
     """Give all by name."""
     made = (
-        *(FirstRun(), Scenario(), Replace(), NewColumns(), SecondProcess(), StepByStep(), Spooled(), LostFolder(), LoadedInPart()),
+        *(
+            FirstRun(),
+            Scenario(),
+            Replace(),
+            NewColumns(),
+            SecondProcess(),
+            StepByStep(),
+            Spooled(),
+            LostFolder(),
+            LoadedInPart(),
+        ),
         *(Dropped(), DroppedPackages(), DevMode(), Refreshed(), StateChange(), SecondTry()),
     )
     return {one.name: one for one in made}
-
-

@@ -27,6 +27,7 @@ def answer(asked: dict[str, Any], top: Path) -> dict[str, Any]:
         kinds=tuple(asked.get("kinds") or Plan.kinds),
         every=asked["every"],
         sticky=asked.get("sticky", False),
+        twice=asked.get("twice", 0),
         until_found=asked.get("until_found", mutant is not None),
         part=tuple(asked.get("part") or (mutant.part if mutant is not None else Plan.part)),
         **({"mutate": mutant.mutate} if mutant is not None else {}),
@@ -53,8 +54,9 @@ def by_hand(top: Path, arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", default=list(scenarios()))
     parser.add_argument("--every", type=int, default=1)
-    parser.add_argument("--kinds", default="before,after,torn", help="or full, broken, short")
+    parser.add_argument("--kinds", default="before,after,torn", help="or full, broken, short, held, overtaken")
     parser.add_argument("--sticky", action="store_true")
+    parser.add_argument("--twice", type=int, default=0, help="kill the restart too, at every so-manieth point")
     parser.add_argument("--lanes", type=int, default=1)
     parser.add_argument("--until-found", action="store_true")
     parser.add_argument("--part", default="0,1", help="from where to where, as parts of the program")
@@ -70,7 +72,14 @@ def by_hand(top: Path, arguments: list[str]) -> int:
     found = 0
     for one in todo:
         told = answer(one, top)
-        print(one.get("mutant") or "", told["told"], *told["lines"], *(told["errors"] if given["errors"] else ()), sep="\n", flush=True)
+        print(
+            one.get("mutant") or "",
+            told["told"],
+            *told["lines"],
+            *(told["errors"] if given["errors"] else ()),
+            sep="\n",
+            flush=True,
+        )
         found += sum(told["found"].values())
     return int(found > 0)
 

@@ -52,6 +52,8 @@ class Plan:
     sticky: bool = False
     #: Where in the program, as parts of its calls.
     part: tuple[float, float] = (0.0, 1.0)
+    #: Kill the restart too, at every so-manieth point of it; 0 for not at all.
+    twice: int = 0
     #: End each lane with its first finding.
     until_found: bool = False
     #: Run in each child first: a mutant of the code is swept in its place.
@@ -60,7 +62,9 @@ class Plan:
 
 def sweep(scenario: Scenario, top: Path, plan: Plan, *, lanes: int = 1) -> Tally:
     """Sweep one scenario: every k-th point, and until the program comes to its end unharmed."""
-    tally = Tally(f"{scenario.name} ({'/'.join(plan.kinds)}{', sticky' if plan.sticky else ''})")
+    tally = Tally(
+        f"{scenario.name} ({'/'.join(plan.kinds)}{', sticky' if plan.sticky else ''}{', twice' if plan.twice else ''})"
+    )
     begun = []
     for at in range(lanes):
         sys.stdout.flush()
@@ -85,10 +89,10 @@ def _be_lane(scenario: Scenario, top: Path, plan: Plan, mine: slice) -> None:
         names = lane.count(plan.kinds[0])
         found = False
         for point in points(names, plan.kinds, every=plan.every, sticky=plan.sticky, part=plan.part)[mine]:
-            found = _take(lane, point, top) or found
+            found = (_take_twice(lane, point, plan.twice, top) if plan.twice else _take(lane, point, top)) or found
             if found and plan.until_found:
                 break
-        if mine.start == 0 and plan.part[1] == 1.0 and not found:
+        if mine.start == 0 and plan.part[1] == 1.0 and not found and not plan.twice:
             # A program makes a few calls more or less each time: go on until none is left.
             beyond = len(names) + 1
             while not _take(lane, Point(beyond, plan.kinds[0], plan.sticky), top) and lane.reached:
@@ -106,3 +110,15 @@ def _take(lane: Lane, point: Point, top: Path) -> bool:
     if result.reached or result.findings:
         write_result(top / "results", result)
     return bool(result.findings)
+
+
+def _take_twice(lane: Lane, point: Point, every: int, top: Path) -> bool:
+    """Kill at a point, and the restart at every so-manieth of its own, until it comes to its end."""
+    found, number = False, 1 + point.number % every
+    while True:
+        result = lane.take_twice(point, Point(number, "before"))
+        if not result.reached:
+            return found
+        write_result(top / "results", result)
+        found = found or bool(result.findings)
+        number += every

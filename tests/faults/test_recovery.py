@@ -18,7 +18,9 @@ from oarlock.pipelines.trash import TRASH
 
 def _make(folder: Path, name: str = "boat", **options: Any) -> Pipeline:
     destination = oarlock.destinations.duckdb(str(folder / "boat.duckdb"))
-    return oarlock.pipeline(name, str(folder / "pipelines"), destination=destination, **{"dataset_name": "data", **options})
+    return oarlock.pipeline(
+        name, str(folder / "pipelines"), destination=destination, **{"dataset_name": "data", **options}
+    )
 
 
 def _rows(folder: Path, query: str) -> list[tuple[Any, ...]]:
@@ -70,7 +72,9 @@ def test_a_package_that_a_refresh_overtakes_is_not_at_fault(tmp_path: Path) -> N
         assert not pipeline.has_pending_data
         with pipeline.member.store.snapshot() as snapshot:
             assert [one.failure for one in snapshot.packages()] == [None, None, None]
-    assert _rows(tmp_path, "SELECT table_name FROM information_schema.tables WHERE table_name IN ('items', 'others')") == [("items",)]
+    assert _rows(
+        tmp_path, "SELECT table_name FROM information_schema.tables WHERE table_name IN ('items', 'others')"
+    ) == [("items",)]
 
 
 def test_packages_are_loaded_in_the_order_of_their_commits(tmp_path: Path) -> None:

@@ -210,7 +210,7 @@ def _ask_to_be_traced(machine: Machine) -> None:
     os.kill(os.getpid(), signal.SIGSTOP)
 
     class Program(ctypes.Structure):
-        _fields_ = [("length", ctypes.c_ushort), ("steps", ctypes.c_void_p)]  # noqa: RUF012
+        _fields_ = [("length", ctypes.c_ushort), ("steps", ctypes.c_void_p)]
 
     whole = Program(len(program) // 8, ctypes.cast(program, ctypes.c_void_p))
     if _libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0) or _libc.prctl(_SET_SECCOMP, _FILTER_MODE, ctypes.byref(whole)):
@@ -222,14 +222,14 @@ class _Late(Exception):
 
 
 class _Alarm:
-    """Raises in the main thread once the time is up."""
+    """Raises in the main thread once the time is up; one inside of another is as if the outer stood still."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
 
     def __enter__(self) -> _Alarm:
         self._before = signal.signal(signal.SIGALRM, _ring)
-        signal.setitimer(signal.ITIMER_REAL, self._seconds)
+        self._left = signal.setitimer(signal.ITIMER_REAL, self._seconds)[0]
         return self
 
     def off(self) -> None:
@@ -238,6 +238,7 @@ class _Alarm:
     def __exit__(self, *error: object) -> None:
         self.off()
         signal.signal(signal.SIGALRM, self._before)
+        signal.setitimer(signal.ITIMER_REAL, self._left)
 
 
 def _ring(number: int, frame: object) -> None:
@@ -245,7 +246,7 @@ def _ring(number: int, frame: object) -> None:
 
 
 class _Block(ctypes.Structure):
-    _fields_ = [("base", ctypes.c_void_p), ("length", ctypes.c_size_t)]  # noqa: RUF012
+    _fields_ = [("base", ctypes.c_void_p), ("length", ctypes.c_size_t)]
 
 
 class _Tracer:

@@ -28,7 +28,7 @@ SchemaDelta = Mapping[str, Mapping[str, Any]]
 
 _TYPE_HINTS = ("precision", "scale", "timezone")
 # What a column is made of at the destination, whatever a delta says.
-_KEPT = frozenset({"name", "data_type", "nullable", *_TYPE_HINTS})
+_KEPT = frozenset({"name", "data_type", "nullable", "variant", *_TYPE_HINTS})
 
 
 @dataclass(frozen=True, slots=True)

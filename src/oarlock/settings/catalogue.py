@@ -51,7 +51,12 @@ OF_PIPELINES = (
     _of_pipeline("dev_mode", "bool", "false", "Start afresh each time, in a dataset of its own."),
     _of_pipeline("refresh", "text", "none", "`drop_sources`, `drop_resources` or `drop_data` at the next run."),
     _of_pipeline("progress", "text", "none", "The face of progress: `log`, `tqdm`, `enlighten` or `alive_progress`."),
-    _of_pipeline("restore_from_destination", "bool", "true", "Before a folder's first run, go on from the state that the destination has."),
+    _of_pipeline(
+        "restore_from_destination",
+        "bool",
+        "true",
+        "Before a folder's first run, go on from the state that the destination has.",
+    ),
     _of_pipeline("enable_runtime_trace", "bool", "true", "Keep a trace of the last run."),
 )
 

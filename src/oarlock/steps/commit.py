@@ -10,9 +10,8 @@ from oarlock.schema.document import Schema
 from oarlock.state.base import Documents, PackageRecord, StateKey, StateStore, Transaction
 from oarlock.state.documents import join, split
 from oarlock.state.merge import changed
-from oarlock.state.merge import changed
-from oarlock.steps.undo import touched, with_undo
 from oarlock.steps.spool import PackageWriter
+from oarlock.steps.undo import touched, with_undo
 
 
 class RunState:

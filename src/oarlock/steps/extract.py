@@ -122,10 +122,14 @@ def _weight(row: Any) -> int:
 
 def _parts(item: Any) -> Iterator[Batch]:
     """Take one yielded item apart: a page of rows, one row, a table, or a file's batches."""
-    if isinstance(item, list):
+    if type(item) is dict:
+        yield [item]
+    elif isinstance(item, list):
         plain: list[Any] = []
         for one in item:
-            if isinstance(one, Path) or (not isinstance(one, Mapping) and is_tabular(one)):
+            if type(one) is dict:
+                plain.append(one)
+            elif isinstance(one, Path) or (not isinstance(one, Mapping) and is_tabular(one)):
                 if plain:
                     yield plain
                     plain = []

@@ -27,7 +27,9 @@ def touched(tx: Transaction, keys: Iterable[StateKey]) -> dict[StateKey, Any]:
 
 def with_undo(record: PackageRecord, before: Documents, after: Documents) -> PackageRecord:
     """Have a package remember what its commit did to the state."""
-    differing = [key for key in {**before, **after} if key not in before or key not in after or before[key] != after[key]]
+    differing = [
+        key for key in {**before, **after} if key not in before or key not in after or before[key] != after[key]
+    ]
     if not differing:
         return record
     kept = {
