@@ -20,10 +20,6 @@ $(VENV)/.lint: $(VENV)/.test
 	$(BIN)/python -m pip install --quiet --group lint
 	@touch $@
 
-$(VENV)/.bench: $(VENV)/.test
-	$(BIN)/python -m pip install --quiet --group bench
-	@touch $@
-
 demo: $(VENV)/.base ## Load the real files of examples/data with four workers into a DuckDB file
 	@mkdir -p $(OUT)
 	$(BIN)/oarlock load examples/data --pipeline demo --pipelines-dir $(OUT)/pipelines \
@@ -55,7 +51,7 @@ reference: $(VENV)/.test ## Write docs/reference from docstrings, errors and the
 faults: $(VENV)/.test ## The kill sweeps, every point
 	OARLOCK_SWEEP_EVERY=1 $(BIN)/python -m pytest tests/faults -s
 
-bench: $(VENV)/.bench ## All benchmarks, beside dlt
+bench: $(VENV)/.test ## All benchmarks, beside dlt
 	for one in benchmarks/bench_*.py; do $(BIN)/python $$one || exit 1; done
 
 clean:

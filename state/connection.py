@@ -125,7 +125,7 @@ def _room(path: Path) -> str:
     except (OSError, AttributeError):
         return ""
     left = found.f_bavail * found.f_frsize
-    return f"; its disk is full: {left} bytes are left" if left < _LITTLE_ROOM_BYTES else ""
+    return f"; its disk has {left} bytes left" if left < _LITTLE_ROOM_BYTES else ""
 
 
 def is_busy(error: OarlockError) -> bool:

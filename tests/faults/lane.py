@@ -32,10 +32,16 @@ _FAULTS: dict[str, Fault] = {
 }
 #: Kinds at which the program is held while another worker does its work; the latter after the locks' files are gone.
 HOLDS = ("held", "overtaken")
-#: One of these must stand in the error of a call that failed.
+#: One of these must stand in the error of a call that failed. SQLite keeps some reasons to itself; the store then says
+#: what could not be done to which file.
+_STORE = (
+    "could not be used: it cannot be opened",
+    "could not be used: it may not be written to",
+    "what reached the disk",
+)
 _REASONS = {
-    "full": ("No space left", "disk is full", "ENOSPC", "disk full", "not enough space"),
-    "broken": ("Input/output error", "disk reported an error", "disk I/O error", "EIO"),
+    "full": ("No space left", "disk is full", "the disk reported an error", *_STORE),
+    "broken": ("Input/output error", "fsync failed", "the disk reported an error", *_STORE),
     "short": (),
 }
 
@@ -48,7 +54,7 @@ class Counter:
     point: Point
     counted: int = 0
     call: str = ""
-    names: list[str] = field(default_factory=list)
+    calls: list[str] = field(default_factory=list)
     meanwhile: Callable[[], None] = lambda: None
 
     def __call__(self, call: Call) -> Fault | None:
@@ -56,7 +62,7 @@ class Counter:
         if not self._counts(call):
             return None
         self.counted += 1
-        self.names.append(call.name)
+        self.calls.append(self._short(call))
         turn = self.counted == self.point.number or (self.point.sticky and self.counted > self.point.number)
         if not turn or (self.point.kind in ("torn", "short") and call.size < 2):
             return None
@@ -96,7 +102,7 @@ class Lane:
         self._reader.close()
 
     def count(self, kind: str = "before") -> list[str]:
-        """Run the program without a fault, and name its calls."""
+        """Run the program without a fault, and list its calls."""
         counter = Counter(self.box, Point(0, kind))
         self.box.restore()
         companion = Companion(self.box) if self.scenario.has_companion else None
@@ -105,7 +111,7 @@ class Lane:
             companion.end()
         if not ending.finished:
             raise AssertionError(f"{self.scenario.name!r} does not even run without a fault: {ending.error or ending}")
-        return counter.names
+        return counter.calls
 
     def take(self, point: Point) -> Result:
         """Inject one fault, restart, run again, and judge each time what a reader finds."""

@@ -18,20 +18,41 @@ from oarlock.destinations.clients.duckdb import Database
 from oarlock.destinations.clients.duckdb_load import DuckDbSession
 from oarlock.pipelines.membership import Membership
 from oarlock.steps.load import Loaded, Loader
+from oarlock.steps.schemas import SchemaInHand, record_of
 
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
     """A broken rule, the scenario that shows it, and what must be found there."""
 
-    rule: str
     scenario: str
     finds: str
     mutate: Callable[[], None]
-    #: Where in the program the rule matters, as parts of its calls: the sweep begins and ends there.
-    part: tuple[float, float] = (0.0, 1.0)
+    #: Patterns of the calls between which the rule matters: the sweep begins and ends there.
+    between: tuple[str, str]
 
 
+#: All by the rule that they break.
+MUTANTS: dict[str, Mutant] = {}
+#: Calls between which rows are spooled, are loaded, and have arrived.
+_SPOOLING, _LOADING, _ARRIVED = (
+    ("packages/", r"/loader\.lock"),
+    (r"/loader\.lock", r"duckdb\.wal"),
+    r"unlink.*packages/",
+)
+
+
+def _breaks(
+    rule: str, *, scenario: str, finds: str, between: tuple[str, str]
+) -> Callable[[Callable[[], None]], Callable[[], None]]:
+    def keep(mutate: Callable[[], None]) -> Callable[[], None]:
+        MUTANTS[rule] = Mutant(scenario, finds, mutate, between)
+        return mutate
+
+    return keep
+
+
+@_breaks("marks loaded before the destination commits", scenario="append", finds="lost", between=_LOADING)
 def _marks_before_the_destination_commits() -> None:
     load_group = Loader._load_group
 
@@ -44,6 +65,7 @@ def _marks_before_the_destination_commits() -> None:
     Loader._load_group = mutant  # type: ignore[method-assign]
 
 
+@_breaks("acknowledges before the store commits", scenario="spooled", finds="lost", between=("packages/", _ARRIVED))
 def _acknowledges_before_the_store_commits() -> None:
     commit, load = oarlock.pipelines.intake.commit_packages, Loader.load
     waiting: list[Callable[[], Any]] = []
@@ -61,6 +83,7 @@ def _acknowledges_before_the_store_commits() -> None:
     Loader.load = first_commit  # type: ignore[method-assign]
 
 
+@_breaks("commits the cursor before the package", scenario="append", finds="lost", between=_SPOOLING)
 def _commits_the_cursor_before_the_package() -> None:
     commit = oarlock.pipelines.intake.commit_packages
 
@@ -74,10 +97,12 @@ def _commits_the_cursor_before_the_package() -> None:
     oarlock.pipelines.intake.commit_packages = mutant
 
 
+@_breaks("does not ask for the load id", scenario="append", finds="dup", between=(r"duckdb\.wal", _ARRIVED))
 def _does_not_ask_for_the_load_id() -> None:
     oarlock.destinations.writing.loaded_ids = lambda session, load_ids: set()
 
 
+@_breaks("commits rows and load id apart", scenario="append", finds="dup", between=(r"duckdb\.wal", _ARRIVED))
 def _commits_rows_and_load_id_apart() -> None:
     query = DuckDbSession.query
 
@@ -90,10 +115,12 @@ def _commits_rows_and_load_id_apart() -> None:
     DuckDbSession.query = mutant  # type: ignore[method-assign]
 
 
+@_breaks("makes the database in place", scenario="first", finds="stuck", between=(r"database/boat\.duckdb", _ARRIVED))
 def _makes_the_database_in_place() -> None:
     Database._create = lambda self: None  # type: ignore[method-assign]
 
 
+@_breaks("wipes in place", scenario="drop", finds="stuck", between=(r"unlinkat.*/boat/", r"rmdir.*/boat\)"))
 def _wipes_in_place() -> None:
     def mutant(folder: Path) -> Path:
         shutil.rmtree(folder)
@@ -102,13 +129,15 @@ def _wipes_in_place() -> None:
     oarlock.pipelines.membership.throw_away = mutant
 
 
+@_breaks("sweeps nothing", scenario="append", finds="litter", between=_SPOOLING)
 def _sweeps_nothing() -> None:
     Membership.sweep = lambda self: []  # type: ignore[method-assign]
 
 
+@_breaks(
+    "drops tables before the commit", scenario="refresh", finds="stuck", between=(r"pwrite64.*db-wal", "packages/")
+)
 def _drops_tables_before_the_commit() -> None:
-    from oarlock.steps.schemas import SchemaInHand, record_of
-
     drop_tables = SchemaInHand.drop_tables
 
     def mutant(self: SchemaInHand, tables: Any) -> Any:
@@ -119,37 +148,3 @@ def _drops_tables_before_the_commit() -> None:
         return made
 
     SchemaInHand.drop_tables = mutant  # type: ignore[method-assign]
-
-
-def mutants() -> dict[str, Mutant]:
-    """Give all by the rule that they break."""
-    made = (
-        Mutant(
-            "marks loaded before the destination commits",
-            "append",
-            "lost",
-            _marks_before_the_destination_commits,
-            (0.55, 0.8),
-        ),
-        Mutant(
-            "acknowledges before the store commits",
-            "spooled",
-            "lost",
-            _acknowledges_before_the_store_commits,
-            (0.3, 0.7),
-        ),
-        Mutant(
-            "commits the cursor before the package",
-            "append",
-            "lost",
-            _commits_the_cursor_before_the_package,
-            (0.4, 0.7),
-        ),
-        Mutant("does not ask for the load id", "append", "dup", _does_not_ask_for_the_load_id, (0.6, 0.85)),
-        Mutant("commits rows and load id apart", "append", "dup", _commits_rows_and_load_id_apart, (0.55, 0.8)),
-        Mutant("makes the database in place", "first", "stuck", _makes_the_database_in_place, (0.7, 0.85)),
-        Mutant("wipes in place", "drop", "stuck", _wipes_in_place, (0.1, 0.2)),
-        Mutant("sweeps nothing", "append", "litter", _sweeps_nothing, (0.4, 0.7)),
-        Mutant("drops tables before the commit", "refresh", "stuck", _drops_tables_before_the_commit, (0.3, 0.7)),
-    )
-    return {one.rule: one for one in made}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -77,30 +78,30 @@ class Tally:
 
 
 def points(
-    names: list[str],
-    kinds: Iterable[str],
-    *,
-    every: int,
-    sticky: bool = False,
-    part: tuple[float, float] = (0.0, 1.0),
+    calls: list[str], kinds: Iterable[str], *, every: int, sticky: bool = False, between: tuple[str, str] = ("", "$^")
 ) -> list[Point]:
     """Give every k-th point, all kinds of a call after one another; a torn write only where there is a write.
 
     One lock after another, with nothing written in between, is a point only where all are wanted.
+
+    Args:
+        between: patterns of the calls where the points begin and end.
     """
-    found = []
-    for number, (name, before) in enumerate(zip(names, ["", *names], strict=False), start=1):
-        if every > 1 and name in LOCKS and before in LOCKS:
-            continue
-        if not part[0] <= number / len(names) <= part[1]:
-            continue
-        for kind in kinds:
-            if kind in ("torn", "short") and name not in WRITES:
-                continue
-            if kind == "after" and name in LOCKS:
-                continue  # the same as before the next
-            found.append(Point(number, kind, sticky))
+    begin = next(at for at, call in enumerate(calls) if re.search(between[0], call))
+    end = next((at for at, call in enumerate(calls) if at > begin and re.search(between[1], call)), len(calls) - 1)
+    found, before = [], ""
+    for number, call in enumerate(calls[begin : end + 1], start=begin + 1):
+        name = call.partition("(")[0]
+        if not (every > 1 and name in LOCKS and before in LOCKS):
+            found += [Point(number, kind, sticky) for kind in kinds if _is_one(kind, name)]
+        before = name
     return found[::every]
+
+
+def _is_one(kind: str, name: str) -> bool:
+    if kind in ("torn", "short"):
+        return name in WRITES
+    return kind != "after" or name not in LOCKS  # after a lock is the same as before the next call
 
 
 def write_result(path: Path, result: Result) -> None:

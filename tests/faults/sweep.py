@@ -1,4 +1,4 @@
-"""Run sweeps: by hand with ``python tests/faults/sweep.py append first --every 1``, or asked by the tests line by line."""
+"""Run sweeps: by hand with ``python tests/faults/sweep.py append --every 1``, or for the tests, line by line."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from mutants import mutants
+from mutants import MUTANTS
 from scenarios import scenarios
 from sweeping import Plan, sweep, warm
 
@@ -21,7 +21,7 @@ sys.dont_write_bytecode = True
 def answer(asked: dict[str, Any], top: Path) -> dict[str, Any]:
     """Do one sweep as it was asked for, and tell of it in plain values."""
     known = scenarios()
-    mutant = mutants()[asked["mutant"]] if asked.get("mutant") else None
+    mutant = MUTANTS[asked["mutant"]] if asked.get("mutant") else None
     scenario = known[mutant.scenario if mutant is not None else asked["name"]]
     plan = Plan(
         kinds=tuple(asked.get("kinds") or Plan.kinds),
@@ -29,7 +29,7 @@ def answer(asked: dict[str, Any], top: Path) -> dict[str, Any]:
         sticky=asked.get("sticky", False),
         twice=asked.get("twice", 0),
         until_found=asked.get("until_found", mutant is not None),
-        part=tuple(asked.get("part") or (mutant.part if mutant is not None else Plan.part)),
+        between=mutant.between if mutant is not None else None,
         **({"mutate": mutant.mutate} if mutant is not None else {}),
     )
     started = time.monotonic()
@@ -59,15 +59,14 @@ def by_hand(top: Path, arguments: list[str]) -> int:
     parser.add_argument("--twice", type=int, default=0, help="kill the restart too, at every so-manieth point")
     parser.add_argument("--lanes", type=int, default=1)
     parser.add_argument("--until-found", action="store_true")
-    parser.add_argument("--part", default="0,1", help="from where to where, as parts of the program")
     parser.add_argument("--errors", action="store_true", help="print what was raised")
     parser.add_argument("--mutant", help="one of the rules that mutants.py breaks, or 'all'")
     given = vars(parser.parse_args(arguments))
-    asked = {**given, "kinds": given["kinds"].split(","), "part": [float(x) for x in given["part"].split(",")]}
+    asked = {**given, "kinds": given["kinds"].split(",")}
     names = given["names"]
     todo = [{**asked, "name": name} for name in names]
     if given["mutant"]:
-        rules = list(mutants()) if given["mutant"] == "all" else [given["mutant"]]
+        rules = list(MUTANTS) if given["mutant"] == "all" else [given["mutant"]]
         todo = [{"every": given["every"], "mutant": rule, "lanes": given["lanes"]} for rule in rules]
     found = 0
     for one in todo:

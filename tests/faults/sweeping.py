@@ -50,8 +50,8 @@ class Plan:
     every: int = 1
     #: A failing call fails ever after.
     sticky: bool = False
-    #: Where in the program, as parts of its calls.
-    part: tuple[float, float] = (0.0, 1.0)
+    #: Patterns of the calls between which the points are; the whole program if they are not given.
+    between: tuple[str, str] | None = None
     #: Kill the restart too, at every so-manieth point of it; 0 for not at all.
     twice: int = 0
     #: End each lane with its first finding.
@@ -86,15 +86,16 @@ def _be_lane(scenario: Scenario, top: Path, plan: Plan, mine: slice) -> None:
     code = 1
     try:
         lane = Lane(scenario, top, mutate=plan.mutate)
-        names = lane.count(plan.kinds[0])
+        calls = lane.count(plan.kinds[0])
+        part = {} if plan.between is None else {"between": plan.between}
         found = False
-        for point in points(names, plan.kinds, every=plan.every, sticky=plan.sticky, part=plan.part)[mine]:
+        for point in points(calls, plan.kinds, every=plan.every, sticky=plan.sticky, **part)[mine]:
             found = (_take_twice(lane, point, plan.twice, top) if plan.twice else _take(lane, point, top)) or found
             if found and plan.until_found:
                 break
-        if mine.start == 0 and plan.part[1] == 1.0 and not found and not plan.twice:
+        if mine.start == 0 and plan.between is None and not found and not plan.twice:
             # A program makes a few calls more or less each time: go on until none is left.
-            beyond = len(names) + 1
+            beyond = len(calls) + 1
             while not _take(lane, Point(beyond, plan.kinds[0], plan.sticky), top) and lane.reached:
                 beyond += 1
         lane.close()
