@@ -21,7 +21,8 @@ from oarlock.destinations import (
     postgres,
     resolve,
 )
-from oarlock.destinations.base import Destination, DestinationReference
+from oarlock.destinations.base import Destination
+from oarlock.destinations.reference import DestinationReference
 from oarlock.errors import ConfigFieldMissing, ConfigurationError, DestinationNoStaging, UnknownDestination
 from oarlock.settings import Settings
 

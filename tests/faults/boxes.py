@@ -1,4 +1,4 @@
-"""A box: one machine in small. Working folder, database and home in one folder, set up once and copied for each point."""
+"""A box: one machine in small, its working folder, database and home in one folder that is copied for each point."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class Box:
 
     @property
     def pipelines(self) -> Path:
-        """``pipelines_dir``."""
-        return self.here / "pipelines"
+        """``pipelines_dir``, in a folder that is made too."""
+        return self.here / "oarlock" / "pipelines"
 
     @property
     def folder(self) -> Path:
@@ -39,6 +39,11 @@ class Box:
     def database(self) -> Path:
         """The DuckDB file, in a folder where nothing else belongs."""
         return self.here / "database" / "boat.duckdb"
+
+    @property
+    def schemas(self) -> Path:
+        """Where schemas are exported to."""
+        return self.here / "schemas"
 
     @property
     def home(self) -> Path:

@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from boxes import Box
+from programs import ALL
 from reading import Reader
-from scenarios import ALL, NewColumns
+from runs import NewColumns
 from sweeping import warm
 from tracing import fork
 

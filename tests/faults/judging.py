@@ -119,7 +119,11 @@ def judged_store(facts: Facts) -> list[Finding]:
 
 def judged_modes(facts: Facts) -> list[Finding]:
     """Check that nobody else may read what is there."""
-    return [Finding("bad", f"{name!r} has mode {mode:04o}") for name, mode in facts["files"].items() if mode & 0o077]
+    return [
+        Finding("bad", f"{name!r} has mode {mode:04o}")
+        for name, mode in {**facts["files"], **facts["above"]}.items()
+        if mode & 0o077
+    ]
 
 
 def judged_litter(facts: Facts, *, ended: Iterable[int]) -> list[Finding]:

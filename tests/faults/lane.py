@@ -14,7 +14,7 @@ from companion import Companion, Other
 from judging import Finding
 from reading import Reader
 from results import Point, Result
-from scenarios import Scenario
+from scenario import Scenario
 from syscalls import GROWS, SYNCS, WRITES
 from tracing import Call, Ending, Fail, Fault, Hold, Kill, Shorten, Tear, fork, trace
 
@@ -29,6 +29,8 @@ _FAULTS: dict[str, Fault] = {
     "full": Fail(errno.ENOSPC),
     "broken": Fail(errno.EIO),
     "short": Shorten(),
+    "interrupted": Fail(errno.EINTR),
+    "no-descriptor": Fail(errno.EMFILE),
 }
 #: Kinds at which the program is held while another worker does its work; the latter after the locks' files are gone.
 HOLDS = ("held", "overtaken")
@@ -43,6 +45,18 @@ _REASONS = {
     "full": ("No space left", "disk is full", "the disk reported an error", *_STORE),
     "broken": ("Input/output error", "fsync failed", "the disk reported an error", *_STORE),
     "short": (),
+    "interrupted": ("Interrupted system call", "the disk reported an error", *_STORE),
+    "no-descriptor": ("Too many open files", *_STORE),
+}
+
+
+#: Calls that can fail so.
+_COUNTED = {
+    "full": GROWS | SYNCS,
+    "broken": GROWS | SYNCS | {"unlink", "unlinkat", "rmdir"},
+    "short": WRITES,
+    "interrupted": WRITES | SYNCS | {"open", "openat", "flock"},
+    "no-descriptor": {"open", "openat"},
 }
 
 
@@ -74,9 +88,7 @@ class Counter:
             return False
         if self.point.kind in KILLS + HOLDS:
             return call.name not in SYNCS
-        if self.point.kind == "full":
-            return call.name in GROWS | SYNCS
-        return call.name in (WRITES if self.point.kind == "short" else GROWS | SYNCS | {"unlink", "unlinkat", "rmdir"})
+        return call.name in _COUNTED[self.point.kind]
 
     def _short(self, call: Call) -> str:
         return str(call).replace(str(self.box.here), "").replace(str(self.box.folder), "")

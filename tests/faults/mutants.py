@@ -17,6 +17,7 @@ import oarlock.pipelines.membership
 from oarlock.destinations.clients.duckdb import Database
 from oarlock.destinations.clients.duckdb_load import DuckDbSession
 from oarlock.pipelines.membership import Membership
+from oarlock.steps.commit import commit_packages
 from oarlock.steps.load import Loaded, Loader
 from oarlock.steps.schemas import SchemaInHand, record_of
 
@@ -42,6 +43,10 @@ _SPOOLING, _LOADING, _ARRIVED = (
 )
 
 
+def _put(owner: object, name: str, function: Callable[..., Any]) -> None:
+    setattr(owner, name, function)
+
+
 def _breaks(
     rule: str, *, scenario: str, finds: str, between: tuple[str, str]
 ) -> Callable[[Callable[[], None]], Callable[[], None]]:
@@ -62,16 +67,16 @@ def _marks_before_the_destination_commits() -> None:
                 tx.put_package(replace(package, state="loaded"))
         load_group(self, group, *rest)
 
-    Loader._load_group = mutant  # type: ignore[method-assign]
+    _put(Loader, "_load_group", mutant)
 
 
 @_breaks("acknowledges before the store commits", scenario="spooled", finds="lost", between=("packages/", _ARRIVED))
 def _acknowledges_before_the_store_commits() -> None:
-    commit, load = oarlock.pipelines.intake.commit_packages, Loader.load
+    load = Loader.load
     waiting: list[Callable[[], Any]] = []
 
     def later(store: Any, packages: Any, *rest: Any, **options: Any) -> Any:
-        waiting.append(lambda: commit(store, packages, *rest, **options))
+        waiting.append(lambda: commit_packages(store, packages, *rest, **options))
         return list(packages)
 
     def first_commit(self: Loader, *rest: Any, **options: Any) -> Loaded:
@@ -79,27 +84,25 @@ def _acknowledges_before_the_store_commits() -> None:
             waiting.pop(0)()
         return load(self, *rest, **options)
 
-    oarlock.pipelines.intake.commit_packages = later  # type: ignore[assignment]
-    Loader.load = first_commit  # type: ignore[method-assign]
+    _put(oarlock.pipelines.intake, "commit_packages", later)
+    _put(Loader, "load", first_commit)
 
 
 @_breaks("commits the cursor before the package", scenario="append", finds="lost", between=_SPOOLING)
 def _commits_the_cursor_before_the_package() -> None:
-    commit = oarlock.pipelines.intake.commit_packages
-
     def mutant(store: Any, packages: Any, state: Any, *, author: str, **options: Any) -> Any:
         changes = state.changes()
         if changes is not None:
             with store.transaction("cursor first") as tx:
                 tx.merge(changes[0], changes[1], author=author)
-        return commit(store, packages, None, author=author, **options)
+        return commit_packages(store, packages, None, author=author, **options)
 
-    oarlock.pipelines.intake.commit_packages = mutant
+    _put(oarlock.pipelines.intake, "commit_packages", mutant)
 
 
 @_breaks("does not ask for the load id", scenario="append", finds="dup", between=(r"duckdb\.wal", _ARRIVED))
 def _does_not_ask_for_the_load_id() -> None:
-    oarlock.destinations.writing.loaded_ids = lambda session, load_ids: set()
+    _put(oarlock.destinations.writing, "loaded_ids", lambda session, load_ids: set())
 
 
 @_breaks("commits rows and load id apart", scenario="append", finds="dup", between=(r"duckdb\.wal", _ARRIVED))
@@ -112,12 +115,12 @@ def _commits_rows_and_load_id_apart() -> None:
             self.begin()
         return query(self, sql, *args)
 
-    DuckDbSession.query = mutant  # type: ignore[method-assign]
+    _put(DuckDbSession, "query", mutant)
 
 
 @_breaks("makes the database in place", scenario="first", finds="stuck", between=(r"database/boat\.duckdb", _ARRIVED))
 def _makes_the_database_in_place() -> None:
-    Database._create = lambda self: None  # type: ignore[method-assign]
+    _put(Database, "_create", lambda self: None)
 
 
 @_breaks("wipes in place", scenario="drop", finds="stuck", between=(r"unlinkat.*/boat/", r"rmdir.*/boat\)"))
@@ -126,12 +129,12 @@ def _wipes_in_place() -> None:
         shutil.rmtree(folder)
         return folder
 
-    oarlock.pipelines.membership.throw_away = mutant
+    _put(oarlock.pipelines.membership, "throw_away", mutant)
 
 
 @_breaks("sweeps nothing", scenario="append", finds="litter", between=_SPOOLING)
 def _sweeps_nothing() -> None:
-    Membership.sweep = lambda self: []  # type: ignore[method-assign]
+    _put(Membership, "sweep", lambda self: [])
 
 
 @_breaks(
@@ -147,4 +150,4 @@ def _drops_tables_before_the_commit() -> None:
         self._stored, self._dropped = made.version, set()
         return made
 
-    SchemaInHand.drop_tables = mutant  # type: ignore[method-assign]
+    _put(SchemaInHand, "drop_tables", mutant)

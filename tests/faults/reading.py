@@ -63,7 +63,13 @@ class Reader:
             os._exit(0)
 
     def _read(self, connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
-        around = {"files": _files(self._folder.parent), "beside": _beside(self._database)}
+        above = {str(one): stat.S_IMODE(one.stat().st_mode) for one in self._folder.parents[:2] if one.exists()}
+        around = {
+            "files": _files(self._folder.parent),
+            "above": above,
+            "beside": _names(self._database.parent),
+            "schema_files": _names(self._folder.parents[2] / "schemas"),
+        }
         return {**around, **_store(self._folder), **_tables(connection, self._database)}
 
 
@@ -124,10 +130,8 @@ def _files(top: Path) -> dict[str, int]:
     return found
 
 
-def _beside(database: Path) -> list[str]:
-    if not database.parent.exists():
-        return []
-    return sorted(os.listdir(database.parent))
+def _names(folder: Path) -> list[str]:
+    return sorted(os.listdir(folder)) if folder.exists() else []
 
 
 def _plain(value: Any) -> Any:

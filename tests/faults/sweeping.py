@@ -18,7 +18,7 @@ from pathlib import Path
 
 from lane import KILLS, Lane
 from results import Point, Result, Tally, points, read_results, write_result
-from scenarios import Scenario
+from scenario import Scenario
 from tracing import fork
 
 

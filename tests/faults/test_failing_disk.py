@@ -22,6 +22,11 @@ def test_one_call_fails_and_the_same_process_can_try_again(kind: str, sweeper: S
     clean(sweeper.sweep(name="second-try", kinds=[kind], every=max(1, EVERY // 2)))
 
 
+@pytest.mark.parametrize("kind", ["interrupted", "no-descriptor"])
+def test_a_signal_or_a_lack_of_descriptors_does_no_harm(kind: str, sweeper: Sweeper) -> None:
+    clean(sweeper.sweep(name="second-try", kinds=[kind], every=max(1, EVERY // 3)))
+
+
 @pytest.mark.parametrize("name", ["first", "steps", "drop"])
 def test_one_call_fails_and_a_restart_goes_on(name: str, sweeper: Sweeper) -> None:
     clean(sweeper.sweep(name=name, kinds=["full", "broken"], every=EVERY))

@@ -127,7 +127,10 @@ def test_a_held_program_waits_and_goes_on(tmp_path: Path) -> None:
 
 
 def test_a_program_that_does_not_end_is_ended(tmp_path: Path) -> None:
-    ending = trace(lambda say: threading.Event().wait() and None, _At(tmp_path), deadline_s=0.2)
+    def program(say: Say) -> None:
+        threading.Event().wait()
+
+    ending = trace(program, _At(tmp_path), deadline_s=0.2)
 
     assert ending.stuck
     assert not ending.finished

@@ -84,7 +84,10 @@ def test_the_events_of_one_call_carry_one_run_id(pipeline: oarlock.Pipeline) -> 
     of_run = [one["event"] for one in events if one.get("run") == finished["run"]]
     assert {"run.started", "rows.extracted", "schema.changed", "package.committed", "package.loaded"} <= set(of_run)
     assert finished["rows"] == 1
-    assert pipeline.member.store.snapshot().__enter__().package(info.loads_ids[0]).run_id == finished["run"]
+    with pipeline.member.store.snapshot() as snapshot:
+        record = snapshot.package(info.loads_ids[0])
+    assert record is not None
+    assert record.run_id == finished["run"]
     assert [one["seq"] for one in events] == list(range(1, len(events) + 1))
 
 

@@ -6,14 +6,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from oarlock.destinations.base import Destination, DestinationReference
+    from oarlock.destinations.base import Destination
     from oarlock.destinations.factories import DuckDbDestination, PostgresDestination, duckdb, postgres
+    from oarlock.destinations.reference import DestinationReference
     from oarlock.destinations.registry import from_reference, known, resolve
 
 #: A worker that attaches needs none of these before its first run.
 _HOMES = {
     "Destination": "base",
-    "DestinationReference": "base",
+    "DestinationReference": "reference",
     "DuckDbDestination": "factories",
     "PostgresDestination": "factories",
     "duckdb": "factories",

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
+from oarlock.destinations.reference import DestinationReference
 from oarlock.values import LoadId, WriteDisposition
 
 #: A table of the schema document: {"name": …, "columns": {name: {"name", "data_type", "nullable", …}}, …}.
@@ -24,15 +25,6 @@ class Capabilities:
     supports_multiple_writers: bool = False  # packages of several workers may be loaded side by side
     sql: bool = True
     supports_staging: bool = False  # can hold files between the workers and another destination
-
-
-@dataclass(frozen=True, slots=True)
-class DestinationReference:
-    """A destination without its secrets: what the state store keeps, and what ``attach()`` rebuilds it from."""
-
-    type: str  # "duckdb", "postgres", …
-    name: str  # the name it was configured under, or the type
-    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +160,3 @@ class Destination(Protocol):
     def client(
         self, dataset_name: str, *, pipeline_name: str, default_folder: Path, working_dir: Path, timeout_s: float
     ) -> DestinationClient: ...
-
-
-Role = Literal["destination", "staging"]

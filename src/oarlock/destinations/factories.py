@@ -17,8 +17,9 @@ from oarlock.destinations.addresses import (
     postgres_address,
     without_token,
 )
-from oarlock.destinations.base import Capabilities, DestinationClient, DestinationReference
+from oarlock.destinations.base import Capabilities, DestinationClient
 from oarlock.destinations.extras import require
+from oarlock.destinations.reference import DestinationReference
 from oarlock.errors import ConfigurationError
 from oarlock.schema.naming import Naming
 from oarlock.settings import Secret, Settings, remember

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from oarlock.destinations.addresses import REMOTE, postgres_address
-from oarlock.destinations.base import Destination, DestinationReference, Role
+from oarlock.destinations.base import Destination
 from oarlock.destinations.factories import DuckDbDestination, PostgresDestination, duckdb, postgres
+from oarlock.destinations.reference import DestinationReference, Role
 from oarlock.errors import ConfigurationError, DestinationNoStaging, UnknownDestination
 from oarlock.settings import Settings
 

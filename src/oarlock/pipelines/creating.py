@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from oarlock.destinations.base import Role
+from oarlock.destinations.reference import Role
 from oarlock.errors import CannotRestorePipelineException, ForeignFolder, OarlockError, PipelineInUse
 from oarlock.pipelines.active import active_pipeline, set_active
 from oarlock.pipelines.membership import Membership, marker_of, refuse_foreign, wipe

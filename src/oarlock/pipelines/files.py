@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ from oarlock.schema.document import Schema
 from oarlock.steps.schemas import record_of
 
 if TYPE_CHECKING:
+    from oarlock.pipelines.membership import Membership
     from oarlock.pipelines.pipeline import Pipeline
 
 SUFFIX = ".schema.yaml"
@@ -59,15 +59,19 @@ def export_schemas(pipeline: Pipeline, schemas: Iterable[Schema]) -> None:
         for schema in schemas:
             path = folder / f"{schema.name}{SUFFIX}"
             if not plain:
-                _put(path, schema.to_yaml())
+                _put(path, schema.to_yaml(), pipeline.member)
             elif not path.exists():
-                _put(path, schema.without_processing_hints().to_yaml())
+                _put(path, schema.without_processing_hints().to_yaml(), pipeline.member)
 
 
-def _put(path: Path, text: str) -> None:
-    """Write aside and put in place, so that a reader never sees half a schema."""
+def _put(path: Path, text: str, member: Membership) -> None:
+    """Write aside and put in place, so that a reader never sees half a schema. What dead workers left aside goes."""
+    aside = f".{path.name}-"
+    for left in [one.name for one in os.scandir(path.parent) if one.name.startswith(aside)]:
+        if not member.is_member_alive(left.removeprefix(aside)):
+            path.with_name(left).unlink(missing_ok=True)
     if path.exists() and path.read_text(encoding="utf-8") == text:
         return
-    aside = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
-    aside.write_text(text, encoding="utf-8")
-    os.replace(aside, path)
+    mine = path.with_name(f"{aside}{member.worker}")
+    mine.write_text(text, encoding="utf-8")
+    os.replace(mine, path)

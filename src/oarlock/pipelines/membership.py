@@ -65,7 +65,8 @@ class Membership:
             UnsupportedFileSystem: locks do not hold on the folder's file system.
         """
         refuse_foreign(folder, pipeline_name)
-        folder.parent.mkdir(parents=True, exist_ok=True, mode=FOLDER_MODE)
+        for missing in reversed([one for one in folder.parents if not one.exists()]):
+            _private_folder(missing)  # all of them private: who may write above may replace what is below
         check_locks_hold(folder.parent)
         worker = new_worker_id()
         store = SqliteStore.create(folder, pipeline_name=pipeline_name, worker=worker, durability=durability)

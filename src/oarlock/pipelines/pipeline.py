@@ -7,13 +7,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from oarlock.destinations.base import Destination, SqlClient
 from oarlock.errors import PipelineNotActive, SaltMismatch, SchemaNotFound
-from oarlock.hints import Columns, Key, TableName, make_hints
 from oarlock.logs.collector import NULL_COLLECTOR, Collector
 from oarlock.pipelines.active import active_pipeline, set_active
 from oarlock.pipelines.membership import Membership
-from oarlock.pipelines.options import RunOptions
 from oarlock.pipelines.route import Route
 from oarlock.pipelines.schemas import Schemas
 from oarlock.pipelines.target import Target
@@ -24,7 +21,9 @@ from oarlock.state.versions import STATE_ENGINE_VERSION, state_hash
 from oarlock.values import Refresh, WriteDisposition
 
 if TYPE_CHECKING:
+    from oarlock.destinations.base import Destination, SqlClient
     from oarlock.destinations.dataset import Dataset
+    from oarlock.hints import Columns, Key, TableName
     from oarlock.knobs import RuntimeSettings
     from oarlock.pipelines.info import ExtractInfo, LoadInfo, LoadJobInfo, LoadPackageId, LoadPackageInfo, NormalizeInfo
     from oarlock.pipelines.trace import PipelineTrace
@@ -306,7 +305,7 @@ class Pipeline:
         Raises:
             PipelineStepFailed: a step failed; its cause is chained, ``has_pending_data`` tells whether rows are kept.
         """
-        from oarlock.pipelines.running import run
+        from oarlock.pipelines.running import RunOptions, make_hints, run
 
         hints = make_hints(
             table_name=table_name,
@@ -338,7 +337,7 @@ class Pipeline:
         refresh: Refresh | None = None,
     ) -> ExtractInfo:
         """Write rows into the working folder as they are, to be normalized and loaded later; takes what run takes."""
-        from oarlock.pipelines.running import extract
+        from oarlock.pipelines.running import RunOptions, extract, make_hints
 
         hints = make_hints(
             table_name=table_name,

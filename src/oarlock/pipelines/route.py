@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from oarlock.destinations.base import Destination, DestinationReference, Role
+from oarlock.destinations.reference import DestinationReference, Role
 from oarlock.errors import PipelineConfigMissing
 from oarlock.pipelines.membership import Membership
 from oarlock.pipelines.target import Target, reference_from_document, reference_to_document
@@ -14,6 +14,9 @@ from oarlock.schema.naming import Naming
 from oarlock.settings import PipelineSettings, Settings
 from oarlock.state.base import StateStore
 from oarlock.steps.commit import put_if_other
+
+if TYPE_CHECKING:
+    from oarlock.destinations.base import Destination
 
 #: What the dataset is called where nobody said it: the pipeline's name and this.
 DATASET_SUFFIX = "_dataset"

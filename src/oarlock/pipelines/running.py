@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from oarlock.errors import DestinationTerminalError
+from oarlock.hints import make_hints
 from oarlock.pipelines.flush import remember
 from oarlock.pipelines.info import ExtractInfo, LoadInfo, NormalizeInfo, moment, package_info
 from oarlock.pipelines.intake import Intake
@@ -229,3 +230,6 @@ def _common(
         "started_at": moment(started),
         "finished_at": moment(time.time()),
     }
+
+
+__all__ = ["RunOptions", "extract", "load", "loader_of", "make_hints", "normalize", "run"]

@@ -13,7 +13,7 @@ from oarlock.steps.undo import state_without
 
 
 def state_row(pipeline_name: str, snapshot: Snapshot, absent: Sequence[PackageRecord]) -> StateRow | None:
-    """Encode the state of a snapshot, less what packages that stay behind did to it; ``_local`` stays on this machine."""
+    """Encode the state of a snapshot, less what absent packages did to it; ``_local`` stays on this machine."""
     state = join(state_without(snapshot.documents(), absent))
     state.pop("_local", None)
     state["pipeline_name"] = pipeline_name

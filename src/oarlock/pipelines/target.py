@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from oarlock.destinations.base import Destination, DestinationClient, DestinationReference
+from oarlock.destinations.reference import DestinationReference
+
+if TYPE_CHECKING:
+    from oarlock.destinations.base import Destination, DestinationClient
 
 
 @dataclass(slots=True)

@@ -135,10 +135,8 @@ def write_trace(folder: Path, trace: PipelineTrace) -> None:
     aside = folder / f"{TRACE_ASIDE}{trace.worker}-{trace.transaction_id}"
     try:
         fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
-        try:
-            os.write(fd, text.encode())
-        finally:
-            os.close(fd)
+        with os.fdopen(fd, "wb") as file:
+            file.write(text.encode())
         os.replace(aside, folder / FILE)
     except OSError:
         # The run itself is done and told of; its trace must never turn that into an error.

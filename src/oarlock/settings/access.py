@@ -35,7 +35,7 @@ class Accessor:
 
     def __init__(self, value: Awaiting, overrides: Overrides) -> None:
         #: Write it as an argument's default: ``def issues(token=oarlock.secrets.value)``.
-        self.value = value
+        self.value: Any = value
         self._overrides = overrides
 
     def __getitem__(self, field: str) -> Any:

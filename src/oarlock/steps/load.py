@@ -16,7 +16,6 @@ from typing import Any, Protocol
 
 from oarlock.destinations.base import (
     DestinationClient,
-    DestinationReference,
     JobFile,
     LoadGroup,
     LoadOutcome,
@@ -24,6 +23,7 @@ from oarlock.destinations.base import (
     SchemaToLoad,
     StateRow,
 )
+from oarlock.destinations.reference import DestinationReference
 from oarlock.errors import PackageDamaged, SchemaNotFound
 from oarlock.locking.lock import Lock
 from oarlock.schema.document import Schema

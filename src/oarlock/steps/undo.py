@@ -2,7 +2,7 @@
 
 A destination's state must not run ahead of its rows: a machine that goes on from it would skip what was extracted and
 never arrived. So each package remembers, until it is loaded, what its commit changed in the state, and the state that
-travels with other packages is that of the store less the changes of those that stay behind, the newest taken back first.
+travels with other packages is that of the store, less the changes of those that stay behind.
 """
 
 from __future__ import annotations
