@@ -244,7 +244,8 @@ def _class(name: str, one: Any) -> list[str]:
 
 def _members(one: Any) -> Iterator[tuple[str, Any]]:
     """Give the public members that a class has of its own, in the order of its source."""
-    for key, value in vars(one).items():
+    parts = [part for part in reversed(one.__mro__) if part.__name__ == f"{one.__name__}Facts" or part is one]
+    for key, value in [pair for part in parts for pair in vars(part).items()]:
         if key.startswith("_"):
             continue
         if isinstance(value, classmethod | staticmethod):

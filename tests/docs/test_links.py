@@ -100,7 +100,7 @@ def _is_on_errors_page(name: str) -> bool:
 
 def test_every_member_of_a_pipeline_is_documented() -> None:
     page = (DOCS / "reference/api.md").read_text()
-    public = [name for name in vars(oarlock.Pipeline) if not name.startswith("_")]
+    public = [name for name in dir(oarlock.Pipeline) if not name.startswith("_")]
     missing = [name for name in public if f"#### Pipeline.{name}\n" not in page and f"- `{name}`: " not in page]
 
     assert missing == []

@@ -14,6 +14,7 @@ from typing import Any
 from mutants import MUTANTS
 from scenarios import scenarios
 from sweeping import Plan, sweep, warm
+from tracing import die_with_parent
 
 sys.dont_write_bytecode = True
 
@@ -45,6 +46,7 @@ def answer(asked: dict[str, Any], top: Path) -> dict[str, Any]:
 
 def serve(top: Path) -> None:
     """Answer on stdout, line by line, what is asked on stdin; the end of stdin is the end."""
+    die_with_parent()
     for line in sys.stdin:
         print(json.dumps(answer(json.loads(line), top)), flush=True)
 

@@ -13,7 +13,7 @@ from typing import Any
 
 HERE = Path(__file__).parent
 #: Every so-manieth point is taken; 1 takes all, which takes the better part of an hour.
-EVERY = int(os.environ.get("OARLOCK_SWEEP_EVERY", "11"))
+EVERY = int(os.environ.get("OARLOCK_SWEEP_EVERY", "17"))
 LANES = int(os.environ.get("OARLOCK_SWEEP_LANES", str(min(4, os.cpu_count() or 1))))
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from lane import KILLS, Lane
 from results import Point, Result, Tally, points, read_results, write_result
 from scenario import Scenario
-from tracing import fork
+from tracing import die_with_parent, fork
 
 
 def warm(scenario: Scenario, top: Path) -> None:
@@ -84,6 +84,7 @@ def sweep(scenario: Scenario, top: Path, plan: Plan, *, lanes: int = 1) -> Tally
 
 def _be_lane(scenario: Scenario, top: Path, plan: Plan, mine: slice) -> None:
     code = 1
+    die_with_parent()
     try:
         lane = Lane(scenario, top, mutate=plan.mutate)
         calls = lane.count(plan.kinds[0])

@@ -32,6 +32,7 @@ _OPTIONS = _SYSGOOD | _FORK | _VFORK | _CLONE | _EXEC | _SECCOMP | _EXITKILL
 _SECCOMP_EVENT = 7
 _SYSCALL_STOP = signal.SIGTRAP | 0x80
 _NO_NEW_PRIVILEGES, _SET_SECCOMP, _FILTER_MODE = 38, 22, 2
+_SET_DEATH_SIGNAL = 1
 _WALL = 0x40000000
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -162,6 +163,11 @@ def wait_for(pid: int, hear: int, deadline_s: float) -> Ending:
             ending.stuck = True
     os.close(hear)
     return read_lines(said, ending)
+
+
+def die_with_parent() -> None:
+    """Have the kernel end this process when its parent ends, however that comes."""
+    _libc.prctl(_SET_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
 
 
 def run_and_say(

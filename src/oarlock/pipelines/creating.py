@@ -14,13 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from oarlock.destinations.reference import Role
-from oarlock.errors import CannotRestorePipelineException, ForeignFolder, OarlockError, PipelineInUse
+from oarlock.errors import CannotRestorePipelineException, ForeignFolder, OarlockError
 from oarlock.pipelines.active import active_pipeline, set_active
 from oarlock.pipelines.membership import Membership, marker_of, refuse_foreign, wipe
 from oarlock.pipelines.pipeline import Pipeline
 from oarlock.pipelines.route import DATASET_SUFFIX, Route
 from oarlock.pipelines.target import reference_from_document
-from oarlock.pipelines.trash import remove, throw_away
 from oarlock.settings import PipelineSettings, Settings, check_salt, redact, resolve_pipeline, salt_digest
 from oarlock.state.store import SqliteStore
 from oarlock.steps.commit import put_if_other
@@ -195,8 +194,7 @@ def _new(
         made.route.take_from(like.route)
     _resolve_destinations(made, settings, local)
     made.route.chosen_dataset = _dataset(made, settings, kept, dataset_before)
-    _keep_creation(made, settings, local, restoring=restoring)
-    if made.destination is not None:
+    if not _keep_creation(made, settings, local, restoring=restoring) and made.destination is not None:
         made.route.persist(member.store)
     if not local:
         member.told("pipeline.created", folder=str(member.folder), dataset=made.dataset_name)
@@ -220,7 +218,8 @@ def _dataset(made: Pipeline, settings: PipelineSettings, kept: dict[str, Any], b
     return name
 
 
-def _keep_creation(made: Pipeline, settings: PipelineSettings, local: dict[Any, Any], *, restoring: bool) -> None:
+def _keep_creation(made: Pipeline, settings: PipelineSettings, local: dict[Any, Any], *, restoring: bool) -> bool:
+    """Write down what a pipeline is created with, all at once; False where all of it is there already."""
     values = {
         "first_run": local.get(("_local", "first_run"), True),
         "_dev_mode": settings.dev_mode,
@@ -232,7 +231,7 @@ def _keep_creation(made: Pipeline, settings: PipelineSettings, local: dict[Any, 
         values["salt_digest"] = salt_digest(settings.pipeline_salt.reveal(), settings.pipeline_name)
     left_half_way = not restoring and RESTORING in local
     if not left_half_way and all(local.get(("_local", key)) == value for key, value in values.items()):
-        return
+        return False
     with made.member.store.transaction("create pipeline") as tx:
         for key, value in values.items():
             if key == "_dev_mode" or tx.get(("_local", key)) is None:
@@ -240,6 +239,9 @@ def _keep_creation(made: Pipeline, settings: PipelineSettings, local: dict[Any, 
         put_if_other(tx, ("pipeline_name",), settings.pipeline_name)
         if left_half_way:
             tx.delete(RESTORING)  # it is created now; what the destination has comes with the first run
+        if made.destination is not None:
+            made.route.put(tx)
+    return True
 
 
 def _check_salt(made: Pipeline, settings: PipelineSettings, digest: Any, *, created: bool) -> None:
@@ -355,11 +357,5 @@ def _wipe_empty(folder: Path, pipeline_name: str) -> None:
         return
     if marker_of(folder) is None or any((folder / "packages").glob("*")):
         return
-    try:
+    with suppress(OarlockError):  # it is in use after all, or its store cannot be read: it stays
         wipe(folder, pipeline_name, keep_pending=True)
-    except FileNotFoundError:
-        # A marker without a store: nobody can have committed anything, and nobody can have joined.
-        with suppress(OSError):
-            remove(throw_away(folder))
-    except (PipelineInUse, OarlockError):
-        return

@@ -2,8 +2,8 @@
 
     join ─→ workers/<id>.lock held by the kernel until the process ends ─→ leave (or death: the kernel frees the lock)
 
-A folder is wiped only by who holds the guard and finds no live member; a member that joined in that very moment finds
-that the folder has moved and does not write into it (the guard's file is no longer the one it locked).
+A folder is wiped only by who holds the guard and finds no live member. A member that joins in that very moment sees
+that the guard is held for a wipe, waits for its end, finds its own sign of life gone with the folder, and joins anew.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ import os
 import time
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from oarlock.errors import ForeignFolder, PipelineInUse
+from oarlock.errors import ForeignFolder, PipelineInUse, StoreError
+from oarlock.locking.files import identity_at
 from oarlock.locking.filesystem import check_locks_hold
 from oarlock.locking.liveness import Alive, is_alive
 from oarlock.locking.lock import Lock
@@ -34,6 +35,11 @@ MARKER = "oarlock.json"
 TRACE_ASIDE = ".trace-"
 #: A wipe waits this long for whoever is in the middle of a commit.
 WIPE_TIMEOUT_S = 10.0
+_WIPING = "wipe the working folder"
+#: Between two looks at a wipe that is under way; it takes a few milliseconds.
+_LOOK_EVERY_S = 0.002
+#: Who creates a pipeline that others wipe all the time gives up after so many tries.
+_JOINS = 20
 
 _members: weakref.WeakSet[Membership] = weakref.WeakSet()
 
@@ -51,9 +57,16 @@ class Membership:
             folder / "normalize.lock", name="normalizer's turn", worker=worker, on_wait=self._waited
         )
         self._joined_at = time.time()
-        _private_folder(folder / "workers")
-        _private_folder(folder / "packages")
-        self._alive = Alive(folder / "workers" / f"{worker}.lock")
+        try:
+            _private_folder(folder / "workers")
+            _private_folder(folder / "packages")
+            self._alive = Alive(folder / "workers" / f"{worker}.lock")
+            _stay_out_of_wipes(folder, self._alive)
+        except BaseException as error:
+            store.close()
+            if isinstance(error, FileExistsError | FileNotFoundError):
+                raise FileNotFoundError(f"working folder {str(folder)!r} was wiped in this moment") from error
+            raise
         _members.add(self)
 
     @classmethod
@@ -64,6 +77,13 @@ class Membership:
             ForeignFolder: the folder holds files of somebody else's.
             UnsupportedFileSystem: locks do not hold on the folder's file system.
         """
+        for _ in range(_JOINS):
+            with suppress(FileNotFoundError):  # wiped by somebody else in this very moment
+                return cls._create(folder, pipeline_name, durability)
+        return cls._create(folder, pipeline_name, durability)
+
+    @classmethod
+    def _create(cls, folder: Path, pipeline_name: str, durability: Durability) -> Membership:
         refuse_foreign(folder, pipeline_name)
         for missing in reversed([one for one in folder.parents if not one.exists()]):
             _private_folder(missing)  # all of them private: who may write above may replace what is below
@@ -81,8 +101,15 @@ class Membership:
             StoreDamaged, StoreTooNew: its store cannot be read.
         """
         worker = new_worker_id()
-        store = SqliteStore.open(folder, worker=worker, durability=durability)
-        return cls(folder, pipeline_name, store, worker)
+        while True:
+            before = identity_at(str(folder))
+            try:
+                store = SqliteStore.open(folder, worker=worker, durability=durability)
+            except StoreError:
+                if identity_at(str(folder)) == before:
+                    raise
+                continue  # it was wiped while it was opened, and perhaps made anew
+            return cls(folder, pipeline_name, store, worker)
 
     def told(self, event: str, **fields: Any) -> None:
         """Log an event at its level in the catalogue."""
@@ -169,6 +196,20 @@ def _workers(folder: Path) -> list[str]:
         return []
 
 
+def _stay_out_of_wipes(folder: Path, alive: Alive) -> None:
+    """See to it that no wipe that did not see this process takes the folder away under it.
+
+    Raises:
+        FileNotFoundError: one did.
+    """
+    guard = Lock(folder / "guard.lock", name="guard")
+    until = time.monotonic() + WIPE_TIMEOUT_S
+    while (owner := guard.owner()) is not None and owner.why == _WIPING and time.monotonic() < until:
+        time.sleep(_LOOK_EVERY_S)
+    if not is_alive(alive.path):
+        raise FileNotFoundError(str(alive.path))
+
+
 def _private_folder(folder: Path) -> None:
     folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
 
@@ -214,9 +255,12 @@ def wipe(folder: Path, pipeline_name: str, *, mine: Membership | None = None, ke
     refuse_foreign(folder, pipeline_name)
     if marker_of(folder) is None:
         return False
-    with _quiet(folder, pipeline_name, mine, keep_pending) as leave:
-        leave()
-        trash = throw_away(folder)
+    try:
+        with _quiet(folder, pipeline_name, mine, keep_pending) as leave:
+            leave()
+            trash = throw_away(folder)
+    except FileNotFoundError:  # another has wiped it meanwhile
+        return False
     remove(trash)
     return True
 
@@ -236,7 +280,7 @@ def _quiet(
                 raise PipelineInUse(
                     pipeline_name, f"{pending} package(s) in it wait to be loaded; run(None) loads them"
                 )
-        with guard.hold("wipe the working folder", timeout_s=WIPE_TIMEOUT_S):
+        with guard.hold(_WIPING, timeout_s=WIPE_TIMEOUT_S):
             others = member.others_alive()
             if others:
                 raise PipelineInUse(pipeline_name, f"live worker(s) hold it: {', '.join(others[:5])}; end them first")

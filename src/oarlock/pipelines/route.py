@@ -12,7 +12,7 @@ from oarlock.pipelines.membership import Membership
 from oarlock.pipelines.target import Target, reference_from_document, reference_to_document
 from oarlock.schema.naming import Naming
 from oarlock.settings import PipelineSettings, Settings
-from oarlock.state.base import StateStore
+from oarlock.state.base import StateStore, Transaction
 from oarlock.steps.commit import put_if_other
 
 if TYPE_CHECKING:
@@ -95,13 +95,17 @@ class Route:
     def persist(self, store: StateStore) -> None:
         """Write the route into the state, for whoever attaches; secrets are not in it."""
         with store.transaction("set destination") as tx:
-            put_if_other(tx, ("dataset_name",), self.dataset_name)
-            for role, found in (("destination", self.destination), ("staging", self.staging)):
-                if found is not None:
-                    reference = found.reference()
-                    put_if_other(tx, (f"{role}_type",), f"{_TYPE_PREFIX}{reference.type}")
-                    put_if_other(tx, (f"{role}_name",), reference.name if reference.name != reference.type else None)
-                    put_if_other(tx, ("_local", role), reference_to_document(reference))
+            self.put(tx)
+
+    def put(self, tx: Transaction) -> None:
+        """Write the route into the state as a part of a transaction."""
+        put_if_other(tx, ("dataset_name",), self.dataset_name)
+        for role, found in (("destination", self.destination), ("staging", self.staging)):
+            if found is not None:
+                reference = found.reference()
+                put_if_other(tx, (f"{role}_type",), f"{_TYPE_PREFIX}{reference.type}")
+                put_if_other(tx, (f"{role}_name",), reference.name if reference.name != reference.type else None)
+                put_if_other(tx, ("_local", role), reference_to_document(reference))
 
     def target(self, member: Membership, options: Mapping[str, Any], *, step: str, timeout_s: float) -> Target:
         """Give where a package goes that was committed with these options; without any, where rows go now.
