@@ -23,12 +23,13 @@ class Command:
 
     def __init__(self, home: Path) -> None:
         self.home = home
+        self.environ = {**os.environ, "HOME": str(home), "NO_COLOR": "1", "COLUMNS": "120"}
 
     def __call__(self, *words: str, code: int = 0, **environ: str) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
             [sys.executable, "-m", "oarlock.cli", *words],
             capture_output=True, text=True, timeout=120, cwd=self.home, stdin=subprocess.DEVNULL,
-            env={**os.environ, "HOME": str(self.home), "NO_COLOR": "1", "COLUMNS": "120", **environ},
+            env={**self.environ, **environ},
         )  # fmt: skip
         assert done.returncode == code, done.stdout + done.stderr
         assert "Traceback" not in done.stderr
@@ -57,6 +58,11 @@ def test_load_real_files_with_four_workers_and_look_at_them(command: Command, tm
             found = connection.execute(f"SELECT count(*), count(DISTINCT _dlt_id) FROM demo_dataset.{table}").fetchone()
             assert found == (wanted, wanted)
 
+    for hint in done.stdout.splitlines()[-2:]:  # what it says to look at the result with
+        shown = subprocess.run(
+            ["bash", "-c", hint], check=True, capture_output=True, text=True, cwd=tmp_path, env=command.environ
+        )
+        assert "demo_dataset" in shown.stdout or "Gramercy" in shown.stdout
     info = command.json("pipeline", "demo", "info")
     assert info["dataset_name"] == "demo_dataset"
     assert info["normalized_packages"] == 0

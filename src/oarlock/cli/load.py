@@ -86,9 +86,8 @@ def _print(report: BulkReport, pipeline: Pipeline) -> None:
         option, argument = (
             (f" --pipelines-dir {pipeline.pipelines_dir}", f", {pipeline.pipelines_dir!r}") if explicit else ("", "")
         )
-        code = (
-            f"import oarlock; print(oarlock.attach({pipeline.pipeline_name!r}{argument}).dataset()[{first!r}].head())"
-        )
+        rows = f"oarlock.attach({pipeline.pipeline_name!r}{argument}).dataset()[{first!r}].head().fetchall()"
+        code = f"import oarlock; print(*{rows}, sep='\\n')"
         print(f"  {_as_typed('oarlock', sys.argv[0])} pipeline{option} {shlex.quote(pipeline.pipeline_name)} info")
         print(f'  {_as_typed("python", sys.executable)} -c "{code}"')
 

@@ -89,7 +89,7 @@ class Loader:
                     if not missing:
                         return done
                     group, target = self._group(pending)
-                    prepared = self._prepare(snapshot, group)
+                    prepared = self._prepare(snapshot, group, pending)
                 self.told("loader.took_turn", pending=len(pending), waited_s=waited_s)
                 began = time.monotonic()
                 self._load_group(group, target, prepared, epoch, done)
@@ -131,7 +131,7 @@ class Loader:
         return group, target
 
     def _prepare(
-        self, snapshot: Snapshot, group: list[PackageRecord]
+        self, snapshot: Snapshot, group: list[PackageRecord], pending: list[PackageRecord]
     ) -> tuple[dict[str, SchemaToLoad], StateRow | None]:
         # State and schemas are read in the same snapshot as the packages. What packages that are not among these have
         # done to the state is taken back, so that no cursor arrives before its rows.
@@ -150,8 +150,8 @@ class Loader:
                 text=schema.to_json(),
             )
         mine = {package.load_id for package in group}
-        waiting = [one for one in snapshot.packages("extracted", "normalized") if one.failure is None]
-        return schemas, self.state_row(snapshot, [one for one in waiting if one.load_id not in mine])
+        extracted = [one for one in snapshot.packages("extracted") if one.failure is None]
+        return schemas, self.state_row(snapshot, [one for one in (*extracted, *pending) if one.load_id not in mine])
 
     def _load_group(
         self,
